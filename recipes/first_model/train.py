@@ -1,0 +1,246 @@
+"""Trains the shipped ``efficient`` model: pairs from one source, one chain of degradations, a loss that ranks each pair.
+
+    python recipes/first_model/train.py --train DIR [DIR ...] --dev DIR --noise NOISE.TSV -o runs/first [--minutes 60]
+
+``--train`` and ``--dev`` are folders with a manifest.tsv. Batch i depends on the seed and i alone, and the run can be
+stopped at any moment and started again: it goes on from ``last.pt`` in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from augment import Degrade
+from data import BONAFIDE, Clips, PairSampler, crop, load
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from aasist.evaluation.det import eer
+from aasist.model import checkpoint
+from aasist.model.aasist import Aasist
+from aasist.recipe import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the weights, but the data."""
+
+    steps: int = 2800
+    pairs: int = 16
+    """Pairs (bona fide, spoof) in a batch."""
+    crops: tuple[int, ...] = (24000, 32300, 32300, 40000)
+    """Samples of a training crop; one draw for a batch."""
+    full_from: float = 0.88
+    """From this share of the steps on, crops are whole windows."""
+    copies: float = 0.4
+    """Share of the pairs that are a recording and its copy-synthesis."""
+    mixed: float = 0.2
+    """Share of the pairs of two sources that have one class each."""
+    same_chain: float = 0.6
+    """Probability that both members of a pair go through the same degradations (a copy always does)."""
+    rank_weight: float = 0.5
+    """Weight of the ranking loss within pairs beside the cross-entropy."""
+    band_mask: float = 0.3
+    """Probability that up to 15 neighbouring sinc bands are silenced."""
+    learning_rate: float = 1.5e-3
+    warm_up: int = 100
+    weight_decay: float = 0.01
+    averaging: float = 0.998
+    """Decay of the running average of the weights, which is what is evaluated and kept."""
+    seed: int = 1
+
+
+class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batch i: waveforms (2 P, T), bona fide first, and band masks (2 P, bands)."""
+
+    def __init__(self, clips: Clips, degrade: Degrade, recipe: Recipe, start: int, window: int, bands: int) -> None:
+        self.clips, self.degrade, self.recipe = clips, degrade, recipe
+        self.start, self.window, self.bands = start, window, bands
+        self.sampler = PairSampler(clips, recipe.copies, recipe.mixed)
+
+    def __len__(self) -> int:
+        return self.recipe.steps - self.start
+
+    def __getitem__(self, item: int) -> tuple[torch.Tensor, torch.Tensor]:
+        step, recipe = self.start + item, self.recipe
+        rng = np.random.default_rng([recipe.seed, step])
+        full = step >= recipe.full_from * recipe.steps
+        length = self.window if full else int(rng.choice(recipe.crops))
+        members: list[list[np.ndarray]] = [[], []]
+        for _ in range(recipe.pairs):
+            bonafide, spoof, copy = self.sampler.draw(rng)
+            where, seed = rng.random(2), rng.integers(2**62, size=2)
+            if copy or rng.random() < recipe.same_chain:
+                seed[1] = seed[0]
+            if copy:
+                where[1] = where[0]
+            for place, clip in enumerate((bonafide, spoof)):
+                cut = crop(self.clips.waveform(clip), length, where[place])
+                members[place].append(self.degrade(cut, np.random.default_rng(seed[place])))
+        mask = np.ones((2 * recipe.pairs, self.bands), dtype=np.float32)
+        for row in range(2 * recipe.pairs):
+            if rng.random() < recipe.band_mask:
+                first = rng.integers(self.bands)
+                mask[row, first : first + rng.integers(1, 16)] = 0.0
+        return torch.from_numpy(np.stack(members[0] + members[1])), torch.from_numpy(mask)
+
+
+def score(model: Aasist, clips: Clips, batch: int = 16) -> np.ndarray:
+    """Logit difference (N,) of each clip's first window, higher = more bona fide."""
+    window = model.architecture.window_samples
+    scores = []
+    with torch.inference_mode():
+        for first in range(0, len(clips), batch):
+            part = [crop(clips.waveform(i), window, 0.0) for i in range(first, min(first + batch, len(clips)))]
+            logits = model(torch.from_numpy(np.stack(part)).contiguous())
+            scores.append((logits[:, BONAFIDE] - logits[:, 1 - BONAFIDE]).numpy())
+    return np.concatenate(scores)
+
+
+def within_source(scores: np.ndarray, clips: Clips, fewest: int = 10) -> float:
+    """Mean EER over the sources with ``fewest`` or more clips of each class."""
+    by_source: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(clips.rows):
+        by_source[row["source"]].append(index)
+    rates = []
+    for members in by_source.values():
+        labels = clips.labels[members]
+        if min(labels.sum(), (1 - labels).sum()) >= fewest:
+            rates.append(eer(scores[members][labels == 1], scores[members][labels == 0]))
+    return float(np.mean(rates)) if rates else math.nan
+
+
+def read_noises(table: Path | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Noises and room responses of a table with columns ``path`` and ``kind``."""
+    noises: list[np.ndarray] = []
+    responses: list[np.ndarray] = []
+    if table is not None:
+        with open(table, newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                samples, _ = soundfile.read(table.parent / row["path"], dtype="float32")
+                (responses if row["kind"] == "rir" else noises).append(samples)
+    return noises, responses
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to a hundredth."""
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    share = (step - recipe.warm_up) / max(recipe.steps - recipe.warm_up, 1)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def loss_of(logits: torch.Tensor, pairs: int, rank_weight: float) -> torch.Tensor:
+    """Logits (2 P, 2), bona fide first -> cross-entropy plus the logistic ranking loss of each pair."""
+    labels = torch.cat([torch.full((pairs,), BONAFIDE), torch.full((pairs,), 1 - BONAFIDE)])
+    margin = logits[:, BONAFIDE] - logits[:, 1 - BONAFIDE]
+    ranking = functional.softplus(-(margin[:pairs] - margin[pairs:])).mean()
+    return functional.cross_entropy(logits, labels, label_smoothing=0.05) + rank_weight * ranking
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=Path, nargs="+", required=True)
+    parser.add_argument("--dev", type=Path, required=True)
+    parser.add_argument("--noise", type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--architecture", default="efficient", choices=sorted(ARCHITECTURES))
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this long; run again to go on")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dev-every", type=int, default=300)
+    for name, value in vars(Recipe()).items():
+        if not isinstance(value, tuple):
+            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    arguments = parser.parse_args()
+    recipe = Recipe(**{name: getattr(arguments, name) for name in vars(Recipe()) if hasattr(arguments, name)})
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(recipe.seed)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    train, dev = load(arguments.train, "train"), load([arguments.dev], "dev")
+    print(f"train {len(train)} clips ({train.labels.sum()} bona fide), dev {len(dev)}", file=sys.stderr)
+
+    model = Aasist(ARCHITECTURES[arguments.architecture]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = Aasist(model.architecture)
+    average.load_state_dict(model.state_dict())
+    average.eval()
+    optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    step, best, started = 0, math.inf, time.monotonic()
+    state_path = arguments.out / "last.pt"
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        step, best = state["step"], state["best"]
+        print(f"going on from step {step}", file=sys.stderr)
+
+    def save_state() -> None:
+        state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save({**state, "random": torch.get_rng_state(), "step": step, "best": best}, f"{state_path}.part")
+        os.replace(f"{state_path}.part", state_path)
+
+    batches = Batches(
+        train, Degrade(*read_noises(arguments.noise)), recipe, step, model.architecture.window_samples,
+        model.architecture.bands,
+    )  # fmt: skip
+    losses: list[float] = []
+    for waveforms, masks in DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4):
+        model.train()
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        loss = loss_of(model(waveforms, masks), recipe.pairs, recipe.rank_weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimiser.step()
+        step += 1
+        losses.append(loss.item())
+        with torch.no_grad():
+            decay = min(recipe.averaging, step / (step + 10))
+            for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+                if kept.dtype.is_floating_point:
+                    kept.lerp_(new, 1 - decay)
+                else:
+                    kept.copy_(new)
+        if step % arguments.dev_every == 0 or step == recipe.steps:
+            scores, labels = score(average, dev), dev.labels
+            line = {
+                "step": step,
+                "minutes": round((time.monotonic() - started) / 60, 1),
+                "loss": round(float(np.mean(losses)), 4),
+                "dev_eer": round(eer(scores[labels == 1], scores[labels == 0]), 4),
+                "dev_within_source": round(within_source(scores, dev), 4),
+            }
+            losses = []
+            print(json.dumps(line), flush=True)
+            with open(arguments.out / "metrics.jsonl", "a") as log:
+                log.write(json.dumps(line) + "\n")
+            if line["dev_eer"] < best:
+                best = line["dev_eer"]
+                checkpoint.save(average, arguments.out / "best.safetensors", step=str(step))
+            checkpoint.save(average, arguments.out / "last.safetensors", step=str(step))
+            save_state()
+        elif step % 100 == 0:
+            save_state()
+            print(f"step {step} loss {np.mean(losses[-100:]):.4f}", file=sys.stderr, flush=True)
+        if (time.monotonic() - started) / 60 > arguments.minutes:
+            save_state()
+            break
+
+
+if __name__ == "__main__":
+    main()

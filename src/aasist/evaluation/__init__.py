@@ -1,0 +1,1 @@
+"""Error rates, calibration and intervals of scores; NumPy only."""

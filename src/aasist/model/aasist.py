@@ -1,0 +1,118 @@
+"""AASIST: from a waveform to two logits (Jung et al., ICASSP 2022)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aasist.model.encoder import Encoder
+from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
+from aasist.model.sinc import SincBands
+from aasist.recipe import Architecture
+
+BRANCH_DROPOUT = 0.2
+READOUT_DROPOUT = 0.5
+
+
+class Branch(nn.Module):
+    """One of the two heterogeneous stacks.
+
+    Temporal (B, N_t, D), spectral (B, N_s, D) -> pooled temporal, pooled spectral and master (B, 1, D') nodes.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, ratio: float, temperature: float) -> None:
+        super().__init__()
+        self.master = nn.Parameter(torch.randn(1, 1, dim_in))
+        self.layer1 = HeterogeneousAttention(dim_in, dim_out, temperature)
+        self.temporal_pool = GraphPool(dim_out, ratio)
+        self.spectral_pool = GraphPool(dim_out, ratio)
+        self.layer2 = HeterogeneousAttention(dim_out, dim_out, temperature)
+
+    def forward(self, temporal: Tensor, spectral: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        master = self.master.expand(temporal.shape[0], -1, -1)
+        temporal, spectral, master = self.layer1(temporal, spectral, master)
+        temporal, spectral = self.temporal_pool(temporal), self.spectral_pool(spectral)
+        more_temporal, more_spectral, more_master = self.layer2(temporal, spectral, master)
+        drop = BRANCH_DROPOUT
+        return (
+            functional.dropout(temporal + more_temporal, drop, self.training),
+            functional.dropout(spectral + more_spectral, drop, self.training),
+            functional.dropout(master + more_master, drop, self.training),
+        )
+
+
+class Aasist(nn.Module):
+    """Waveform (B, T) at 16 kHz -> logits (B, 2); column 1 is bona fide.
+
+    T is free from ``shortest_samples`` up; the published model is trained on 64,600.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = a = architecture
+        width, (dim1, dim2) = a.channels[-1], a.graph_dims
+        spectral_temperature, temporal_temperature, heterogeneous_temperature = a.temperatures
+        self.sinc = SincBands(a.bands, a.kernel_samples, a.sinc_stride)
+        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms)
+        self.spectral_position = nn.Parameter(torch.randn(1, a.spectral_nodes, width))
+        self.spectral_attention = GraphAttention(width, dim1, spectral_temperature)
+        self.temporal_attention = GraphAttention(width, dim1, temporal_temperature)
+        self.spectral_pool = GraphPool(dim1, a.spectral_ratio)
+        self.temporal_pool = GraphPool(dim1, a.temporal_ratio)
+        self.branches = nn.ModuleList(
+            Branch(dim1, dim2, a.heterogeneous_ratio, heterogeneous_temperature) for _ in range(2)
+        )
+        self.out = nn.Linear(5 * dim2, 2)
+
+    @property
+    def shortest_samples(self) -> int:
+        """Fewest samples of which one temporal node is left."""
+        steps = 1
+        for pool in reversed(self.architecture.time_pools):
+            steps *= pool
+        steps *= self.architecture.front_pool[1]
+        return (steps - 1) * self.architecture.sinc_stride + self.architecture.kernel_samples
+
+    def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
+        """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
+        logits: Tensor = self.out(
+            functional.dropout(self.embed(waveform, band_mask), READOUT_DROPOUT, self.training)
+        )
+        return logits
+
+    def embed(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
+        """Waveform (B, T) -> readout (B, 5 * graph_dims[1]), what the last layer sees."""
+        features = self.features(waveform, band_mask)
+        spectral, temporal = self.graphs(features)
+        return self.readout(self.spectral_pool(spectral), self.temporal_pool(temporal))
+
+    def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
+        """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""
+        if self.architecture.level == "rms":
+            waveform = waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True) + 1e-10)
+        # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
+        with torch.no_grad():
+            bands = self.sinc(waveform, band_mask).abs()
+        bands = functional.max_pool2d(bands, self.architecture.front_pool)
+        encoded: Tensor = self.encoder(bands)
+        return encoded
+
+    def graphs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, F, T) -> spectral nodes (B, F, D) and temporal nodes (B, T, D) after attention."""
+        spectral = features.abs().amax(dim=3).transpose(1, 2) + self.spectral_position
+        temporal = features.abs().amax(dim=2).transpose(1, 2)
+        return self.spectral_attention(spectral), self.temporal_attention(temporal)
+
+    def readout(self, spectral: Tensor, temporal: Tensor) -> Tensor:
+        """Pooled nodes (B, N_s, D), (B, N_t, D) -> [max |T|, mean T, max |S|, mean S, master] (B, 5 D')."""
+        first, second = (branch(temporal, spectral) for branch in self.branches)
+        temporal, spectral, master = (torch.maximum(one, other) for one, other in zip(first, second, strict=True))
+        return torch.cat(
+            [
+                temporal.abs().amax(dim=1),
+                temporal.mean(dim=1),
+                spectral.abs().amax(dim=1),
+                spectral.mean(dim=1),
+                master.squeeze(1),
+            ],
+            dim=1,
+        )

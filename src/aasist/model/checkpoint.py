@@ -1,0 +1,132 @@
+"""Checkpoints: safetensors of our own, and the published ``.pth`` files through one key map."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from aasist.errors import ModelError
+from aasist.model.aasist import Aasist
+from aasist.recipe import AASIST, AASIST_L, Architecture
+
+RECIPE_KEY = "aasist.recipe"
+"""Key of the safetensors metadata that holds the architecture as JSON."""
+
+_ATTENTION = {
+    "att_proj": "pair_projection",
+    "att_weight": "pair_weight",
+    "proj_with_att": "attended",
+    "proj_without_att": "own",
+    "bn": "norm",
+}
+_HETEROGENEOUS = {
+    "proj_type1": "temporal_projection",
+    "proj_type2": "spectral_projection",
+    "att_proj": "pair_projection",
+    "att_projM": "master_projection",
+    "att_weight11": "temporal_weight",
+    "att_weight22": "spectral_weight",
+    "att_weight12": "cross_weight",
+    "att_weightM": "master_weight",
+    "proj_with_att": "attended",
+    "proj_without_att": "own",
+    "proj_with_attM": "master_attended",
+    "proj_without_attM": "master_own",
+    "bn": "norm",
+}
+_BLOCK = {"bn1": "unused_norm", "conv1": "conv1", "bn2": "norm", "conv2": "conv2", "conv_downsample": "shortcut"}
+_POOL = {"proj": "score"}
+
+
+def _prefixed(theirs: str, ours: str, parts: dict[str, str]) -> dict[str, str]:
+    return {f"{theirs}.{their_part}": f"{ours}.{our_part}" for their_part, our_part in parts.items()}
+
+
+PUBLISHED_NAMES: dict[str, str] = {
+    "first_bn": "encoder.norm",
+    **{k: v for i in range(6) for k, v in _prefixed(f"encoder.{i}.0", f"encoder.blocks.{i}", _BLOCK).items()},
+    "pos_S": "spectral_position",
+    **_prefixed("GAT_layer_S", "spectral_attention", _ATTENTION),
+    **_prefixed("GAT_layer_T", "temporal_attention", _ATTENTION),
+    **_prefixed("pool_S", "spectral_pool", _POOL),
+    **_prefixed("pool_T", "temporal_pool", _POOL),
+    "master1": "branches.0.master",
+    "master2": "branches.1.master",
+    **_prefixed("HtrgGAT_layer_ST11", "branches.0.layer1", _HETEROGENEOUS),
+    **_prefixed("HtrgGAT_layer_ST12", "branches.0.layer2", _HETEROGENEOUS),
+    **_prefixed("HtrgGAT_layer_ST21", "branches.1.layer1", _HETEROGENEOUS),
+    **_prefixed("HtrgGAT_layer_ST22", "branches.1.layer2", _HETEROGENEOUS),
+    **_prefixed("pool_hS1", "branches.0.spectral_pool", _POOL),
+    **_prefixed("pool_hT1", "branches.0.temporal_pool", _POOL),
+    **_prefixed("pool_hS2", "branches.1.spectral_pool", _POOL),
+    **_prefixed("pool_hT2", "branches.1.temporal_pool", _POOL),
+    "out_layer": "out",
+}
+"""Module or parameter of the published code (clovaai/aasist) -> ours."""
+
+
+def translate(published: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict with published names -> the same tensors under our names; an unknown name is an error."""
+    translated = {}
+    for name, tensor in published.items():
+        module, _, leaf = name.rpartition(".")
+        if name in PUBLISHED_NAMES:
+            translated[PUBLISHED_NAMES[name]] = tensor
+        elif module in PUBLISHED_NAMES:
+            translated[f"{PUBLISHED_NAMES[module]}.{leaf}"] = tensor
+        else:
+            raise ModelError("checkpoint", f"not a published AASIST checkpoint: unknown parameter {name!r}")
+    return translated
+
+
+def save(model: Aasist, path: Path | str, **notes: str) -> None:
+    """Write safetensors with the architecture, and any ``notes``, in the metadata."""
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, path, metadata={RECIPE_KEY: model.architecture.to_json(), **notes})
+
+
+def load(path: Path | str) -> Aasist:
+    """Read a checkpoint of ours (``.safetensors``) or a published one (``.pth``) -> the model, in eval mode."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError("unknown_model", f"{path}: no such checkpoint")
+    architecture, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
+    model = Aasist(architecture)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError("checkpoint", f"{path}: the weights do not fit {architecture.name}: {reason}") from error
+    return model.eval()
+
+
+def _read_safetensors(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError("checkpoint", f"{path}: not a safetensors file: {error}") from error
+    if RECIPE_KEY not in metadata:
+        raise ModelError("checkpoint", f"{path}: no {RECIPE_KEY!r} in its metadata: not a checkpoint of ours")
+    return Architecture.from_json(metadata[RECIPE_KEY]), state
+
+
+def _read_published(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    try:
+        # weights_only: tensors are read, code in the pickle is refused.
+        published = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ModelError("checkpoint", f"{path}: not a PyTorch file of plain tensors; nothing was run") from error
+    if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
+        raise ModelError("checkpoint", f"{path}: expected a state dict of tensors, got {type(published).__name__}")
+    state = translate(published)
+    width = state.get("encoder.blocks.5.conv2.weight")
+    light = width is not None and width.shape[0] == AASIST_L.channels[-1]
+    # Temperatures and pooling ratios are not in the weights; the two published widths tell them.
+    return (AASIST_L if light else AASIST), state

@@ -1,0 +1,61 @@
+"""Residual encoder over the rectified sinc bands."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ResidualBlock(nn.Module):
+    """Features (B, C_in, F, T) -> (B, C_out, F, T // time_pool).
+
+    conv (2, 3) - BN - SELU - conv (2, 3), plus the input (through a (1, 3) convolution where channels change), then
+    max-pooling in time; nothing follows the sum. The first convolution pads F by one on both sides and the second by
+    none, so F comes out as it went in.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, time_pool: int, unused_norm: bool) -> None:
+        super().__init__()
+        # The published blocks compute this norm and then convolve the block's input all the same: it is kept only so
+        # that their weights load strictly.
+        self.unused_norm = nn.BatchNorm2d(channels_in) if unused_norm else None
+        self.conv1 = nn.Conv2d(channels_in, channels_out, (2, 3), padding=(1, 1))
+        self.norm = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, (2, 3), padding=(0, 1))
+        self.shortcut = (
+            nn.Conv2d(channels_in, channels_out, (1, 3), padding=(0, 1)) if channels_in != channels_out else None
+        )
+        self.time_pool = time_pool
+
+    def forward(self, features: Tensor) -> Tensor:
+        identity = features if self.shortcut is None else self.shortcut(features)
+        out = self.conv2(functional.selu(self.norm(self.conv1(features)))) + identity
+        return functional.max_pool2d(out, (1, self.time_pool)) if self.time_pool > 1 else out
+
+
+class Encoder(nn.Module):
+    """Rectified, pooled bands (B, F, T) -> features (B, channels[-1], F, T') with T' = T pooled by every block."""
+
+    def __init__(self, channels: Sequence[int], time_pools: Sequence[int], compression: str, unused_norms: bool):
+        super().__init__()
+        self.compression = compression
+        self.norm = nn.BatchNorm2d(1)
+        widths = (1, *channels)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(width_in, width_out, pool, unused_norms and index > 0)
+                for index, (width_in, width_out, pool) in enumerate(
+                    zip(widths[:-1], widths[1:], time_pools, strict=True)
+                )
+            )
+        )
+
+    def forward(self, bands: Tensor) -> Tensor:
+        features = bands.unsqueeze(1)
+        if self.compression == "log":
+            # The floor, 60 dB under the window's level, keeps dither and noise floors from telling the class.
+            features = torch.log(features + 1e-3)
+        features = functional.selu(self.norm(features))
+        features = self.blocks(features)
+        return features

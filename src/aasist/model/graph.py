@@ -1,0 +1,131 @@
+"""Graph attention, heterogeneous graph attention and graph pooling over whole batches of graphs.
+
+The attention of the paper (Jung et al., ICASSP 2022, section 2.2) is ``softmax(a . tanh(W (x_i * x_j) + b) / t)``.
+``W (x_i * x_j)`` is, for each output channel e, the bilinear form ``x_i diag(W_e) x_j``: a batched matrix product
+gives all of them, so that the (N, N, D) products of all pairs of nodes are never stored.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ATTENTION_DROPOUT = 0.2
+POOLING_DROPOUT = 0.3
+
+
+def pairwise(nodes: Tensor, projection: nn.Linear) -> Tensor:
+    """Nodes (B, N, D), projection D -> E: ``tanh(projection(x_i * x_j))`` for all pairs -> (B, E, N, N)."""
+    scaled = nodes.unsqueeze(1) * projection.weight.unsqueeze(1)
+    return torch.tanh(scaled @ nodes.transpose(1, 2).unsqueeze(1) + projection.bias[:, None, None])
+
+
+def pair_scores(pairs: Tensor, weight: Tensor) -> Tensor:
+    """Pairs (B, E, N, M) . weight (E, 1) -> attention logits (B, N, M)."""
+    return (pairs * weight.unsqueeze(-1)).sum(1)
+
+
+def node_norm(norm: nn.BatchNorm1d, nodes: Tensor) -> Tensor:
+    """Batch norm of nodes (B, N, D) over batch and nodes -> (B, N, D)."""
+    normalised: Tensor = norm(nodes.transpose(1, 2)).transpose(1, 2)
+    return normalised
+
+
+class GraphAttention(nn.Module):
+    """Nodes (B, N, dim_in) of a fully connected graph -> nodes (B, N, dim_out)."""
+
+    def __init__(self, dim_in: int, dim_out: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.pair_projection = nn.Linear(dim_in, dim_out)
+        self.pair_weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim_out, 1)))
+        self.attended = nn.Linear(dim_in, dim_out)
+        self.own = nn.Linear(dim_in, dim_out)
+        self.norm = nn.BatchNorm1d(dim_out)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        nodes = functional.dropout(nodes, ATTENTION_DROPOUT, self.training)
+        scores = pair_scores(pairwise(nodes, self.pair_projection), self.pair_weight)
+        attention = torch.softmax(scores / self.temperature, dim=-1)
+        return functional.selu(node_norm(self.norm, self.attended(attention @ nodes) + self.own(nodes)))
+
+
+class HeterogeneousAttention(nn.Module):
+    """Temporal nodes (B, N_t, dim_in), spectral nodes (B, N_s, dim_in), master (B, 1, dim_in) -> the same, dim_out.
+
+    Each kind has its own projection; all nodes then attend to all, with one scoring vector among temporal nodes, one
+    among spectral nodes and one across. The master node gathers from all of them, and none from it.
+    """
+
+    def __init__(self, dim_in: int, dim_out: int, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.temporal_projection = nn.Linear(dim_in, dim_in)
+        self.spectral_projection = nn.Linear(dim_in, dim_in)
+        self.pair_projection = nn.Linear(dim_in, dim_out)
+        self.master_projection = nn.Linear(dim_in, dim_out)
+        for name in ("temporal_weight", "spectral_weight", "cross_weight", "master_weight"):
+            setattr(self, name, nn.Parameter(nn.init.xavier_normal_(torch.empty(dim_out, 1))))
+        self.attended = nn.Linear(dim_in, dim_out)
+        self.own = nn.Linear(dim_in, dim_out)
+        self.master_attended = nn.Linear(dim_in, dim_out)
+        self.master_own = nn.Linear(dim_in, dim_out)
+        self.norm = nn.BatchNorm1d(dim_out)
+
+    temporal_weight: Tensor
+    spectral_weight: Tensor
+    cross_weight: Tensor
+    master_weight: Tensor
+
+    def forward(self, temporal: Tensor, spectral: Tensor, master: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        count = temporal.shape[1]
+        nodes = torch.cat([self.temporal_projection(temporal), self.spectral_projection(spectral)], dim=1)
+        nodes = functional.dropout(nodes, ATTENTION_DROPOUT, self.training)
+
+        attention = torch.softmax(self._scores(nodes, count) / self.temperature, dim=-1)
+        new_master = self._master(nodes, master)
+        new_nodes = functional.selu(node_norm(self.norm, self.attended(attention @ nodes) + self.own(nodes)))
+        return new_nodes[:, :count], new_nodes[:, count:], new_master
+
+    def _scores(self, nodes: Tensor, count: int) -> Tensor:
+        """Attention logits (B, N, N) of nodes (B, N, D) whose first ``count`` are temporal."""
+        pairs = pairwise(nodes, self.pair_projection)
+        among_temporal = pair_scores(pairs[:, :, :count, :count], self.temporal_weight)
+        temporal_to_spectral = pair_scores(pairs[:, :, :count, count:], self.cross_weight)
+        spectral_to_temporal = pair_scores(pairs[:, :, count:, :count], self.cross_weight)
+        among_spectral = pair_scores(pairs[:, :, count:, count:], self.spectral_weight)
+        return torch.cat(
+            [
+                torch.cat([among_temporal, temporal_to_spectral], dim=2),
+                torch.cat([spectral_to_temporal, among_spectral], dim=2),
+            ],
+            dim=1,
+        )
+
+    def _master(self, nodes: Tensor, master: Tensor) -> Tensor:
+        """Nodes (B, N, D), master (B, 1, D) -> master (B, 1, dim_out); neither norm nor activation follows."""
+        scores = torch.tanh(self.master_projection(nodes * master)) @ self.master_weight
+        attention = torch.softmax(scores / self.temperature, dim=1)
+        gathered: Tensor = self.master_attended(attention.transpose(1, 2) @ nodes) + self.master_own(master)
+        return gathered
+
+
+def kept_nodes(count: int, ratio: float) -> int:
+    """How many of ``count`` nodes pooling keeps: ``max(int(count * ratio), 1)`` in float64, as the published code.
+
+    Float64 matters: 0.7 * 90 is 62.99..., so 62 nodes are kept and not 63.
+    """
+    return max(int(count * ratio), 1)
+
+
+class GraphPool(nn.Module):
+    """Nodes (B, N, D) -> the best (B, max(int(N * ratio), 1), D) in order of score, each scaled by its score."""
+
+    def __init__(self, dim: int, ratio: float) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.score = nn.Linear(dim, 1)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        scores = torch.sigmoid(self.score(functional.dropout(nodes, POOLING_DROPOUT, self.training)))
+        best = torch.topk(scores, kept_nodes(nodes.shape[1], self.ratio), dim=1).indices
+        return torch.gather(nodes * scores, 1, best.expand(-1, -1, nodes.shape[2]))

@@ -1,0 +1,105 @@
+"""Architectures: the numbers that make one countermeasure out of the parts in ``aasist.model``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from aasist.errors import ModelError
+from aasist.session import WINDOW_SAMPLES
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of a countermeasure. Defaults are those of the published AASIST (Jung et al., ICASSP 2022)."""
+
+    name: str = "aasist"
+    window_samples: int = WINDOW_SAMPLES
+    """Samples at 16 kHz in the window the model is trained and run on."""
+    level: str = "none"
+    """``none``, or ``rms``: each window is scaled to a root mean square of 1 first."""
+    bands: int = 70
+    """Sinc band-pass filters, mel-spaced over 0 to 8 kHz."""
+    kernel_samples: int = 129
+    sinc_stride: int = 1
+    """Samples between two outputs of the sinc layer."""
+    front_pool: tuple[int, int] = (3, 3)
+    """Max-pooling of the rectified bands: (bands, steps)."""
+    compression: str = "none"
+    """``none``, or ``log``: natural logarithm of the rectified, pooled bands over a floor of 1e-3."""
+    channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64)
+    """Output channels of the residual blocks."""
+    time_pools: tuple[int, ...] = (3, 3, 3, 3, 3, 3)
+    """Max-pooling in time at the end of each residual block; 1 is none."""
+    unused_norms: bool = True
+    """Keep the batch norms that the published blocks own and never apply: their weights have no effect."""
+    graph_dims: tuple[int, int] = (64, 32)
+    """Node dimensions of the homogeneous and of the heterogeneous graph layers."""
+    spectral_ratio: float = 0.5
+    temporal_ratio: float = 0.7
+    heterogeneous_ratio: float = 0.5
+    """Share of the nodes that graph pooling keeps."""
+    temperatures: tuple[float, float, float] = (2.0, 2.0, 100.0)
+    """Attention temperatures: spectral, temporal, heterogeneous."""
+
+    def __post_init__(self) -> None:
+        choices = {"level": ("none", "rms"), "compression": ("none", "log")}
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
+        if len(self.channels) != len(self.time_pools):
+            raise ModelError(
+                "recipe", f"channels and time_pools must be of one length, got {self.channels} and {self.time_pools}"
+            )
+        if self.kernel_samples % 2 == 0:
+            raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+
+    @property
+    def spectral_nodes(self) -> int:
+        """Nodes of the spectral graph: bands left after the front pooling."""
+        return self.bands // self.front_pool[0]
+
+    def to_json(self) -> str:
+        """One line of JSON that ``from_json`` reads back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Read ``to_json``'s line; an unknown key is an error."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError("recipe", f"the recipe must be JSON: {error}") from error
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) - known:
+            extra = sorted(set(values) - known) if isinstance(values, dict) else type(values).__name__
+            raise ModelError("recipe", f"unknown keys in the recipe: {extra}; known: {', '.join(sorted(known))}")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+AASIST = Architecture()
+
+AASIST_L = Architecture(
+    name="aasist-l",
+    channels=(32, 32, 24, 24, 24, 24),
+    graph_dims=(24, 32),
+    spectral_ratio=0.4,
+    temporal_ratio=0.5,
+    heterogeneous_ratio=0.7,
+)
+
+# Time is thinned before the encoder (stride 3, pooling 8: one step is 1.5 ms) because the encoder's first blocks are
+# four fifths of the published model's cost; 33 temporal nodes of 0.12 s are left, as many as the published 29.
+EFFICIENT = Architecture(
+    name="efficient",
+    level="rms",
+    sinc_stride=3,
+    front_pool=(3, 8),
+    compression="log",
+    channels=(16, 24, 32, 48, 48),
+    time_pools=(3, 3, 3, 3, 1),
+    unused_norms=False,
+    graph_dims=(48, 32),
+)
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT)}
