@@ -74,9 +74,7 @@ class Aasist(nn.Module):
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
-        logits: Tensor = self.out(
-            functional.dropout(self.embed(waveform, band_mask), READOUT_DROPOUT, self.training)
-        )
+        logits: Tensor = self.out(functional.dropout(self.embed(waveform, band_mask), READOUT_DROPOUT, self.training))
         return logits
 
     def embed(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:

@@ -114,7 +114,7 @@ def kept_nodes(count: int, ratio: float) -> int:
 
     Float64 matters: 0.7 * 90 is 62.99..., so 62 nodes are kept and not 63.
     """
-    return max(int(count * ratio), 1)
+    return torch.sym_max(torch.sym_int(count * ratio), 1)
 
 
 class GraphPool(nn.Module):

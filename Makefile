@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make detect` and `make test`.
+PYTHON ?= python3
+FILES ?= examples/
+LIGHT := .venv-light
+DEV := .venv
+# Also for what pip fetches to build the package.
+export PIP_CONSTRAINT := constraints.txt
+SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
+
+.PHONY: detect test lint docs clean
+
+detect: $(LIGHT)/.installed  ## judge FILES (default: the examples) with the light install
+	$(LIGHT)/bin/aasist detect $(FILES)
+
+test: $(DEV)/.installed  ## the whole test suite
+	$(DEV)/bin/python -m pytest
+
+lint: $(DEV)/.installed  ## formatting, lint and types
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+
+docs: $(DEV)/.installed  ## rewrite the generated parts of README and docs
+	$(DEV)/bin/python docs/generate.py
+
+$(LIGHT)/.installed: $(SOURCES)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aasist needs Python 3.11 or newer: make PYTHON=python3.12")'
+	test -x $(LIGHT)/bin/python || $(PYTHON) -m venv $(LIGHT) || { echo "on Debian: apt install python3-venv"; exit 1; }
+	$(LIGHT)/bin/python -m pip install --quiet .
+	touch $@
+
+$(DEV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aasist needs Python 3.11 or newer: make PYTHON=python3.12")'
+	test -x $(DEV)/bin/python || $(PYTHON) -m venv $(DEV) || { echo "on Debian: apt install python3-venv"; exit 1; }
+	$(DEV)/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(LIGHT) $(DEV) dist

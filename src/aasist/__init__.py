@@ -1,0 +1,36 @@
+"""Tells recorded human speech from synthetic, converted or cloned speech.
+
+from aasist import Detector
+verdict = Detector().detect("call.m4a")
+verdict.label, verdict.score, verdict.segments
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from aasist.errors import AasistError, AudioError, MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from aasist.audio.read import ReadLimits
+    from aasist.runtime.detector import Detector
+    from aasist.runtime.verdict import Verdict
+
+__version__ = version("aasist")
+__all__ = ["AasistError", "AudioError", "Detector", "MissingExtra", "ModelError", "ReadLimits", "Verdict"]
+
+_ROOMS = {
+    "Detector": "aasist.runtime.detector",
+    "ReadLimits": "aasist.audio.read",
+    "Verdict": "aasist.runtime.verdict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily, so that `aasist --help` and an import of the errors load neither the runtime nor the decoders.
+    if name in _ROOMS:
+        from importlib import import_module
+
+        return getattr(import_module(_ROOMS[name]), name)
+    raise AttributeError(f"module 'aasist' has no attribute {name!r}")

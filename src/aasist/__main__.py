@@ -1,0 +1,5 @@
+"""``python -m aasist``."""
+
+from aasist.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""From any recording to windows of speech: reading, resampling, speech activity, quality, window placement."""

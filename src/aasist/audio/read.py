@@ -1,0 +1,245 @@
+"""Any recording to mono blocks at 16 kHz, streamed, with every limit and every refusal in one place."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import soxr
+
+from aasist.audio.container import ContainerDecoder
+from aasist.audio.decode import DecodeClock, Decoder, GuardedFile, Piece, ReadLimits, Refused, check_channels
+from aasist.audio.levels import SourceLevels, SourceMeter
+from aasist.audio.libsndfile import LibsndfileDecoder
+from aasist.audio.playlist import SNIFF_BYTES, refuse_playlist
+from aasist.audio.source import ArrayDecoder, Source, open_source
+from aasist.errors import AudioError
+from aasist.session import SAMPLE_RATE, Float32
+
+__all__ = ["AudioReader", "ReadLimits", "Source", "open_audio", "read"]
+
+MIN_RATE, MAX_RATE = 4_000, 192_000
+"""Hz. Below, no speech is left; above, the file is no recording of speech."""
+
+MIN_SECONDS = 0.5
+"""Audio that a verdict needs at the least; how much of it is speech is judged later."""
+
+BLOCK_SAMPLES = 10 * SAMPLE_RATE
+"""Samples in a block at 16 kHz (10 s); only the last block is shorter."""
+
+MAX_MAGNITUDE = 2.0**32
+"""Floats may exceed full scale (int32 written as float reaches 2^31); beyond this they are not samples."""
+
+_TRUNCATED_SECONDS, _TRUNCATED_FRACTION = 0.5, 0.01
+"""A recording is truncated when more than both is missing of what the header promised; encoders pad and trim less."""
+
+
+def open_audio(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> "AudioReader":
+    """Open a recording; use the reader as a context manager.
+
+    ``channel`` picks one channel, counted from 0; without it all are mixed by their mean. libsndfile is tried first,
+    FFmpeg takes what it refuses. Whatever the bytes, only `AudioError` is raised, with code ``not_found``,
+    ``permission``, ``is_directory``, ``not_a_file``, ``empty``, ``too_large``, ``playlist``, ``unreadable``,
+    ``no_audio``, ``sample_rate``, ``channels``, ``channel``, ``timeout`` or ``not_finite`` here, and ``too_short``,
+    ``too_long``, ``timeout``, ``not_finite`` or ``unreadable`` while blocks are read.
+    """
+    limits = limits or ReadLimits()
+    with ExitStack() as stack:
+        if isinstance(source, tuple):
+            clock = DecodeClock(limits, 0)
+            decoder: Decoder = ArrayDecoder(*source)
+            pieces = decoder.pieces()
+            first = next(pieces, None)
+        else:
+            file, size_bytes, ours = open_source(source, limits)
+            if ours:
+                stack.callback(file.close)
+            clock = DecodeClock(limits, size_bytes)
+            guard = GuardedFile(file, size_bytes, clock)
+            path = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+            refuse_playlist(guard.read(SNIFF_BYTES), path if isinstance(path, str) else None)
+            decoder, pieces, first = _first_that_decodes(guard, clock, stack)
+        if first is None:
+            raise AudioError("no_audio", "the file was opened, but no audio sample could be decoded from it")
+        _check_shape(first, channel)
+        return AudioReader(decoder, first, pieces, clock=clock, limits=limits, channel=channel, stack=stack.pop_all())
+
+
+def _first_that_decodes(
+    guard: GuardedFile, clock: DecodeClock, stack: ExitStack
+) -> tuple[Decoder, Iterator[Piece], Piece | None]:
+    """The first decoder that opens the file and gets samples out of it, with its first piece (None: no samples)."""
+    reasons: list[str] = []
+    opened: tuple[Decoder, Iterator[Piece], None] | None = None
+    for name, start in (("libsndfile", LibsndfileDecoder), ("FFmpeg", ContainerDecoder)):
+        with clock, ExitStack() as attempt:
+            try:
+                decoder: Decoder = start(guard)
+                attempt.callback(decoder.close)
+                pieces = decoder.pieces()
+                first = next(pieces, None)
+            except Refused as refusal:
+                guard.raise_if_failed()
+                reasons.append(f"{name}: {refusal}")
+                continue
+            if first is not None:
+                stack.push(attempt.pop_all())
+                return decoder, pieces, first
+            opened = decoder, pieces, None
+    if opened is not None:
+        return opened
+    raise AudioError("unreadable", f"not a recording that can be decoded ({'; '.join(reasons)})")
+
+
+def _check_shape(piece: Piece, channel: int | None) -> None:
+    """Refuse rates, channel counts and channel choices out of range."""
+    channels = piece.samples.shape[1]
+    if not MIN_RATE <= piece.rate <= MAX_RATE:
+        raise AudioError(
+            "sample_rate", f"the sample rate must be {MIN_RATE:,} to {MAX_RATE:,} Hz, got {piece.rate:,} Hz"
+        )
+    check_channels(channels)
+    if channel is not None and not 0 <= channel < channels:
+        raise AudioError("channel", f"channel {channel} was asked for, the recording has 0 to {channels - 1}")
+
+
+class AudioReader:
+    """One open recording, read once from its start to its end.
+
+    ``sample_rate`` (Hz) and ``channels`` are those of the source as its first samples came, ``container`` and
+    ``codec`` short lower-case names. ``duration_seconds`` and ``quality`` are complete once `blocks` is exhausted.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        first: Piece,
+        rest: Iterator[Piece],
+        *,
+        clock: DecodeClock,
+        limits: ReadLimits,
+        channel: int | None,
+        stack: ExitStack,
+    ) -> None:
+        self.sample_rate = first.rate
+        self.channels = first.samples.shape[1]
+        self.container = decoder.container
+        self.codec = decoder.codec
+        self.duration_seconds = 0.0
+        self._decoder = decoder
+        self._first: Piece | None = first
+        self._rest = rest
+        self._clock = clock
+        self._limits = limits
+        self._channel = channel
+        self._stack = stack
+        self._meter = SourceMeter()
+        self._truncated = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the decoder, and the file where it was opened here. Harmless when repeated."""
+        self._stack.close()
+
+    @property
+    def quality(self) -> SourceLevels:
+        """Peak, clipping and truncation of the source as read so far, before mixing and resampling."""
+        return self._meter.levels(truncated=self._truncated)
+
+    def blocks(self) -> Iterator[Float32]:
+        """Mono float32 blocks (n,) at 16 kHz, all of `BLOCK_SAMPLES` but the last. Can be called once.
+
+        Nothing is normalised or clipped: float sources above full scale stay above it. When the data breaks off or
+        turns out damaged after `MIN_SECONDS`, what was decoded is given and ``quality.truncated`` is set.
+        """
+        waiting: list[Float32] = []
+        count = 0
+        for mono in self._resampled():
+            waiting.append(mono)
+            count += len(mono)
+            if count >= BLOCK_SAMPLES:
+                joined = np.concatenate(waiting)
+                whole = count - count % BLOCK_SAMPLES
+                for start in range(0, whole, BLOCK_SAMPLES):
+                    yield joined[start : start + BLOCK_SAMPLES]
+                waiting, count = [joined[whole:]], count - whole
+        if count:
+            yield np.concatenate(waiting)
+
+    def _resampled(self) -> Iterator[Float32]:
+        """Mono pieces at 16 kHz. A source that changes its rate on the way (HE-AAC, chained ogg) is followed."""
+        rate, resampler = 0, None
+        for piece in self._checked():
+            if piece.rate != rate:
+                if resampler is not None:
+                    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+                rate = piece.rate
+                resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, quality="HQ")
+            mono = self._mono(piece.samples)
+            yield mono if resampler is None else resampler.resample_chunk(mono)
+        if resampler is not None:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _mono(self, samples: Float32) -> Float32:
+        """(n, C) -> (n,): the chosen channel or the mean of all."""
+        if self._channel is not None:
+            return np.ascontiguousarray(samples[:, self._channel])
+        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+
+    def _checked(self) -> Iterator[Piece]:
+        """Decoded pieces that passed every check; counts the duration from them and never from the header."""
+        for piece in self._decoded():
+            _check_shape(piece, self._channel)
+            if not np.all(np.abs(piece.samples) <= MAX_MAGNITUDE):  # false for NaN as well
+                raise AudioError("not_finite", "the recording holds samples that are NaN, infinite or beyond any scale")
+            self.duration_seconds += len(piece.samples) / piece.rate
+            self._clock.decoded_seconds = self.duration_seconds
+            if self.duration_seconds > self._limits.max_seconds:
+                raise AudioError(
+                    "too_long",
+                    f"the recording is longer than the limit of {self._limits.max_seconds:,.10g} s; cut it or raise "
+                    "the limit",
+                )
+            self._meter.push(piece.samples if self._channel is None else piece.samples[:, [self._channel]])
+            yield piece
+        if self.duration_seconds < MIN_SECONDS:
+            if self._decoder.damaged:
+                raise AudioError(
+                    "unreadable", f"the file is damaged: only {self.duration_seconds:.2f} s of audio could be decoded"
+                )
+            raise AudioError(
+                "too_short", f"{self.duration_seconds:.2f} s of audio is too short to judge; {MIN_SECONDS} s is needed"
+            )
+        missing = (self._decoder.promised_seconds or 0.0) - self.duration_seconds
+        self._truncated = self._decoder.damaged or missing > max(
+            _TRUNCATED_SECONDS, _TRUNCATED_FRACTION * self.duration_seconds
+        )
+
+    def _decoded(self) -> Iterator[Piece]:
+        """The pieces as they come, with the clock running only while the decoder works."""
+        piece, self._first = self._first, None
+        if piece is None:
+            raise RuntimeError("a recording can be read once; open it again to read it again")
+        while piece is not None:
+            yield piece
+            with self._clock:
+                self._clock.check()
+                try:
+                    piece = next(self._rest, None)
+                except Refused as refusal:
+                    raise AudioError("unreadable", f"the file is damaged: {refusal}") from None
+
+
+def read(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> Float32:
+    """Everything at once: mono float32 (N,) at 16 kHz. For short material; raises as `open_audio` does."""
+    with open_audio(source, channel=channel, limits=limits) as reader:
+        return np.concatenate(list(reader.blocks()))

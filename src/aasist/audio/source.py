@@ -1,0 +1,161 @@
+"""What a recording can be given as (path, bytes, file object, samples), opened without trusting it."""
+
+import errno
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aasist.audio.decode import PIECE_FRAMES, Piece, ReadLimits
+from aasist.errors import AudioError
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]"
+"""A path, the bytes of a file, a binary file object (a pipe too), or samples (N,) or (N, C) with their rate in Hz."""
+
+SPOOL_BYTES = 64 * 2**20
+"""A pipe is kept in memory up to this size, beyond it in a temporary file that has no name."""
+
+_COPY_BYTES = 2**20
+
+_SCALES = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31, np.dtype(np.uint8): 2.0**7}
+
+
+def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, limits: ReadLimits) -> tuple[BinaryIO, int, bool]:
+    """Open what was given as a seekable binary file at its first byte: (file, size in bytes, whether ours to close).
+
+    Raises `AudioError` ``not_found``, ``permission``, ``is_directory``, ``not_a_file``, ``empty``, ``too_large`` or
+    ``unreadable``. A FIFO, a socket or a device given by path is refused unopened, so it cannot block.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _sized(io.BytesIO(source), limits, ours=True)
+    if isinstance(source, str | os.PathLike):
+        return _sized(_open_path(os.fspath(source)), limits, ours=True)
+    if not hasattr(source, "read"):
+        raise TypeError(
+            f"a recording is a path, bytes, a binary file object or (samples, rate); got {type(source).__name__}"
+        )
+    if _is_seekable(source):
+        return _sized(source, limits, ours=False)
+    return _sized(_spool(source, limits), limits, ours=True)
+
+
+def _open_path(path: str) -> BinaryIO:
+    """Open a regular file. The checks are on the path first (opening a device may act on it), then on what was opened,
+    for the path may have been exchanged in between."""
+    try:
+        _require_regular(Path(path).stat())
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            _require_regular(os.fstat(handle))
+            return os.fdopen(handle, "rb")
+        except BaseException:
+            os.close(handle)
+            raise
+    except PermissionError:
+        raise AudioError("permission", "no permission to read the file; check its owner and mode") from None
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte inside the path
+        raise AudioError("not_found", "no such file") from None
+    except OSError as error:
+        code = "not_found" if error.errno in (errno.ELOOP, errno.ENAMETOOLONG) else "unreadable"
+        raise AudioError(code, f"the file cannot be opened: {error.strerror or error}") from None
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioError("is_directory", "expected an audio file, got a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(
+            "not_a_file", "expected a regular file, got a pipe, socket or device; use standard input for it"
+        )
+
+
+def _is_seekable(file: IO[bytes]) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError):
+        return False
+
+
+def _sized(file: BinaryIO, limits: ReadLimits, *, ours: bool) -> tuple[BinaryIO, int, bool]:
+    try:
+        try:
+            size_bytes = file.seek(0, os.SEEK_END)
+            file.seek(0)
+        except (OSError, ValueError) as error:
+            raise AudioError("unreadable", f"the file cannot be read: {error}") from None
+        if size_bytes == 0:
+            raise AudioError("empty", "the file is empty (0 bytes)")
+        if size_bytes > limits.max_bytes:
+            raise too_large(limits)
+    except AudioError:
+        if ours:
+            file.close()
+        raise
+    return file, size_bytes, ours
+
+
+def too_large(limits: ReadLimits) -> AudioError:
+    """The error for a file over the limit on bytes."""
+    return AudioError(
+        "too_large", f"the file is larger than the limit of {limits.max_bytes:,} bytes; cut or compress it"
+    )
+
+
+def _spool(stream: BinaryIO, limits: ReadLimits) -> BinaryIO:
+    """Copy a pipe to where it can be sought in: most formats cannot be decoded in one pass."""
+    spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
+    copied = 0
+    try:
+        while data := stream.read(min(_COPY_BYTES, limits.max_bytes + 1 - copied)):
+            if not isinstance(data, bytes):
+                raise TypeError("a recording must be a file object opened in binary mode; this one gives text")
+            copied += len(data)
+            if copied > limits.max_bytes:
+                raise too_large(limits)
+            spool.write(data)
+    except OSError as error:
+        spool.close()
+        raise AudioError("unreadable", f"reading the stream failed: {error.strerror or error}") from None
+    except BaseException:
+        spool.close()
+        raise
+    return cast(BinaryIO, spool)
+
+
+class ArrayDecoder:
+    """Samples that are in memory already, handed on in pieces; integers are scaled to full scale 1, floats kept."""
+
+    container = "array"
+    promised_seconds: float | None = None
+    damaged = False
+
+    def __init__(self, samples: NDArray[Any], rate: int) -> None:
+        """``samples`` (N,) or (N, C): int16, int32, uint8 (128 is zero), float16, float32 or float64."""
+        if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2):
+            raise AudioError("unreadable", "samples must be an array of shape (N,) or (N, C)")
+        if samples.dtype not in _SCALES and samples.dtype.kind != "f":
+            raise AudioError(
+                "unreadable", f"samples must be float, int16, int32 or uint8 (128 = zero); got {samples.dtype}"
+            )
+        if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
+            raise AudioError("sample_rate", f"the sample rate must be a whole number of Hz, got {rate!r}")
+        self.codec = str(samples.dtype)
+        self._samples = samples.reshape(len(samples), -1) if len(samples) else np.zeros((0, 1), np.float32)
+        self._rate = int(rate)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Pieces of `PIECE_FRAMES` frames."""
+        for start in range(0, len(self._samples), PIECE_FRAMES):
+            piece = self._samples[start : start + PIECE_FRAMES].astype(np.float32)
+            if scale := _SCALES.get(self._samples.dtype):
+                piece = (piece - (128.0 if self._samples.dtype == np.uint8 else 0.0)) / np.float32(scale)
+            yield Piece(piece, self._rate)
+
+    def close(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,164 @@
+"""``aasist detect``: recordings to verdicts."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from glob import glob, has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aasist.errors import AasistError, AudioError
+
+if TYPE_CHECKING:
+    from aasist.cli.rows import Rows
+    from aasist.runtime.detector import Detector
+    from aasist.runtime.verdict import Verdict
+
+STANDARD_INPUT = "-"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of the table.")
+@click.option("--timeline", is_flag=True, help="Put the raw windows into the JSON objects too.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write the JSON lines to this file.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw waveform, spectrogram and score along time, one PNG a recording (extra: plots).",
+)
+@click.option(
+    "--model",
+    default="efficient",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: export).",
+)
+@click.option("--threshold", type=float, help="On llr: below it is a spoof.  [default: the model's, 0]")
+@click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+@click.option("--channel", type=click.IntRange(min=0), help="One channel, from 0.  [default: the mean of all]")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=43_200.0,
+    show_default=True,
+    help="Refuse longer recordings.",
+)
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), default=4 << 30, show_default=True, help="Refuse larger files."
+)
+def detect(
+    paths: tuple[str, ...],
+    as_json: bool,
+    timeline: bool,
+    output: Path | None,
+    plot: Path | None,
+    model: str,
+    threshold: float | None,
+    threads: int | None,
+    channel: int | None,
+    max_seconds: float,
+    max_bytes: int,
+) -> None:
+    """Judge recordings: files, folders (recursively), patterns, or - for standard input.
+
+    The score is the calibrated probability that the speech is real: 1 = recorded from a human, 0 = made or altered by
+    a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage. The verdicts themselves
+    never change the exit code.
+    """
+    if threshold is not None and not math.isfinite(threshold):
+        raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
+    if paths.count(STANDARD_INPUT) > 1:
+        raise click.UsageError("standard input (-) can be judged once")
+    from aasist.audio.read import ReadLimits
+    from aasist.cli.output import JsonLines
+    from aasist.cli.rows import Rows
+    from aasist.runtime.verdict import ModelIdentity, unjudged
+
+    failed = 0
+    with ExitStack() as stack:
+        lines = stack.enter_context(JsonLines(output)) if output else None
+        rows = stack.enter_context(Rows(as_json=as_json, timeline=timeline))
+        detector: Detector | AasistError
+        try:
+            if plot is not None:
+                from aasist.cli.plot import require_matplotlib
+
+                require_matplotlib()
+            from aasist.runtime.detector import Detector
+
+            limits = ReadLimits(max_seconds=max_seconds, max_bytes=max_bytes)
+            detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
+        except AasistError as error:
+            # No recording can be judged: it is said once for people, and for each recording in the objects.
+            click.echo(f"aasist: {error.message}", err=True)
+            detector = error
+        for number, (name, source) in enumerate(find(paths)):
+            if isinstance(detector, AasistError):
+                identity = ModelIdentity(model, None, None)
+                verdict = unjudged(name, detector, threshold=threshold or 0.0, model=identity)
+            else:
+                verdict = judge(detector, name, source, rows)
+                if plot is not None and verdict.error is None and not isinstance(source, AudioError):
+                    from aasist.cli.plot import draw
+
+                    picture = draw(verdict, source, plot, number, channel=channel, limits=limits)
+                    click.echo(f"{verdict.path}: drawn in {picture}", err=True)
+                if verdict.error is not None:
+                    rows.complain(f"aasist: {verdict.path}: {verdict.error.message}")
+            failed += verdict.error is not None
+            rows.show(verdict)
+            if lines is not None:
+                lines.write(verdict.to_json(timeline=timeline))
+    sys.exit(1 if failed else 0)
+
+
+def find(paths: tuple[str, ...]) -> Iterator[tuple[str, str | io.BytesIO | AudioError]]:
+    """The recordings that the arguments name, in the order given: each one's name, and its source or what is wrong."""
+    from aasist.audio.files import find_audio
+
+    for path in paths:
+        if path == STANDARD_INPUT:
+            yield path, read_standard_input()
+            continue
+        matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
+        for match in matches or [path]:
+            if not os.path.isdir(match):  # noqa: PTH112 (paths stay as given)
+                yield match, match
+                continue
+            unreadable: list[tuple[str, AudioError]] = []
+            try:
+                for file in find_audio(match, on_error=lambda at, why: unreadable.append((str(at), why))):  # noqa: B023
+                    yield str(file), str(file)
+            except AudioError as error:
+                unreadable.append((match, error))
+            yield from unreadable
+
+
+def read_standard_input() -> io.BytesIO | AudioError:
+    """All of standard input; it is kept because a plot reads it twice."""
+    if sys.stdin.buffer.isatty():
+        return AudioError("empty", "standard input is a terminal: pipe a recording into it")
+    return io.BytesIO(sys.stdin.buffer.read())
+
+
+def judge(detector: Detector, name: str, source: str | io.BytesIO | AudioError, rows: Rows) -> Verdict:
+    """One recording's verdict under its own name; an error becomes part of it."""
+    from aasist.runtime.verdict import unjudged
+
+    try:
+        if isinstance(source, AudioError):
+            raise source
+        with rows.progress(name) as report:
+            return replace(detector.detect(source, progress=report), path=name)
+    except AudioError as error:
+        return unjudged(name, error, threshold=detector.threshold, model=detector.model)

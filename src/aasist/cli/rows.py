@@ -1,0 +1,117 @@
+"""Verdicts as people read them: a row each, with the segments as a bar along time."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from aasist.runtime.verdict import Verdict
+
+BAR_CELLS = 24
+SPOOF_CELL, BONAFIDE_CELL, EMPTY_CELL = "█", "─", " "
+"""A cell of the bar: mostly spoof, mostly bona fide, no speech. Told apart without colour."""
+STYLES = {"bonafide": "blue", "spoof": "bold red", "undecided": "yellow", None: "dim"}
+
+
+class Rows:
+    """Prints verdicts as they come: rows for people, or JSON lines; progress, complaints and the sum go to stderr."""
+
+    def __init__(self, *, as_json: bool, timeline: bool) -> None:
+        self.as_json, self.timeline = as_json, timeline
+        self.out = Console(soft_wrap=True, highlight=False, emoji=False)
+        self.side = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+        self.counts: Counter[str | None] = Counter()
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(pulse_style="blue"),
+            TextColumn("{task.fields[judged]}"),
+            TimeElapsedColumn(),
+            console=self.side,
+            transient=True,
+            disable=not self.side.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+        if not self.as_json and self.counts.total() > 1 and kind is None:
+            names = {"bonafide": "bona fide", "spoof": "spoof", "undecided": "undecided", None: "not judged"}
+            parts = ", ".join(f"{self.counts[label]} {name}" for label, name in names.items() if self.counts[label])
+            self.side.print(f"{self.counts.total()} recordings: {parts}")
+
+    @contextmanager
+    def progress(self, name: str) -> Iterator[Callable[[float], None]]:
+        """A bar on stderr while one recording is judged; yields what to call with the seconds judged so far."""
+        task = self.bars.add_task(name, total=None, judged="")
+        try:
+            yield lambda seconds: self.bars.update(task, judged=f"{clock(seconds)} judged")
+        finally:
+            self.bars.remove_task(task)
+
+    def complain(self, line: str) -> None:
+        """One line on stderr."""
+        self.side.print(line, markup=False)
+
+    def show(self, verdict: Verdict) -> None:
+        """Print one verdict."""
+        if self.as_json:
+            # Not through rich, which would wrap or colour it.
+            sys.stdout.write(verdict.to_json(timeline=self.timeline) + "\n")
+            sys.stdout.flush()
+            return
+        if not self.counts:
+            self.out.print(f"{'verdict':<9} {'score':>5} {'length':>8}  {'along time':<{BAR_CELLS + 2}}  recording")
+        self.counts[verdict.label] += 1
+        self.out.print(row(verdict))
+        for note in verdict.warnings:
+            self.out.print(Text(f"{'':9} {note.code}: {note.message}", style="yellow"))
+
+
+def row(verdict: Verdict) -> Text:
+    """One line: label, score, length, bar, path."""
+    style = STYLES[verdict.label]
+    score = "" if verdict.score is None else f"{verdict.score:.2f}"
+    length = "" if verdict.duration_seconds is None else clock(verdict.duration_seconds)
+    line = Text(f"{verdict.label or 'error':<9} {score:>5} ", style=style)
+    line.append(f"{length:>8}  ", style="default")
+    line.append(f"[{bar(verdict)}]" if verdict.error is None else " " * (BAR_CELLS + 2), style=style)
+    line.append(f"  {verdict.path}", style="default")
+    return line
+
+
+def bar(verdict: Verdict, cells: int = BAR_CELLS) -> str:
+    """The segments along time, ``cells`` characters: what covers most of each cell's speech, if any."""
+    duration = verdict.duration_seconds or 0.0
+    out = []
+    for cell in range(cells):
+        start, end = cell * duration / cells, (cell + 1) * duration / cells
+        covered = {True: 0.0, False: 0.0}
+        for segment in verdict.segments:
+            covered[segment.llr < verdict.threshold] += max(0.0, min(end, segment.end) - max(start, segment.start))
+        if covered[True] == covered[False] == 0.0:
+            out.append(EMPTY_CELL)
+        else:
+            out.append(SPOOF_CELL if covered[True] >= covered[False] else BONAFIDE_CELL)
+    return "".join(out)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 4.0 s, 1:05 or 2:03:04."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,142 @@
+"""A checkpoint to ONNX: any batch, any length, one file that says what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from aasist.errors import ModelError
+from aasist.model.aasist import Aasist
+from aasist.runtime import modelfile
+from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.onnx import OnnxSession
+
+OPSET = 20
+TOLERANCE = 1e-4
+"""Largest difference allowed between the logits of the file and those of torch."""
+CHECKED_LENGTHS = (16_000, 48_000, 64_600, 64_601, 100_000, 160_001, 198_000)
+"""Samples. 198,000 gives AASIST 90 temporal nodes, where a pooling ratio of 0.7 rounds otherwise in float32."""
+
+
+def export(model: Aasist, path: Path | str, notes: ModelNotes) -> float:
+    """Write ``model`` (eval mode) as ONNX: ``waveform`` (B, T) float32 -> ``logits`` (B, 2).
+
+    Returns the largest difference from torch over ``CHECKED_LENGTHS``; raises ``ModelError`` when it is above
+    ``TOLERANCE``, and then writes nothing.
+    """
+    content = to_onnx(model).SerializeToString()
+    difference = largest_difference(model, content)
+    if not difference <= TOLERANCE:
+        raise ModelError("export", f"the ONNX graph differs from torch by {difference:.2g}, more than {TOLERANCE:g}")
+    modelfile.write(path, content, notes)
+    return difference
+
+
+def to_onnx(model: Aasist) -> onnx.ModelProto:
+    """The graph, with dynamic batch and length, no local paths, and node counts of pooling taken in float64."""
+    # A copy: parameters must not ask for gradients while the graph is captured.
+    frozen = Aasist(model.architecture).eval().requires_grad_(False)
+    frozen.load_state_dict(model.state_dict())
+    waveform = torch.zeros(2, model.architecture.window_samples)
+    shapes = {
+        "waveform": {
+            0: torch.export.Dim("batch", min=1, max=1 << 16),
+            1: torch.export.Dim("samples", min=model.shortest_samples, max=1 << 26),
+        }
+    }
+    with _quiet():
+        program = torch.onnx.export(
+            frozen,
+            (waveform,),
+            dynamo=True,
+            input_names=["waveform"],
+            output_names=["logits"],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    _count_nodes_in_float64(proto.graph, model)
+    _strip(proto)
+    onnx.checker.check_model(proto)
+    return proto
+
+
+def largest_difference(model: Aasist, content: bytes, lengths: Sequence[int] = CHECKED_LENGTHS) -> float:
+    """Largest difference of a logit between ONNX bytes and torch, on noise of each length, alone and in a batch."""
+    session = OnnxSession(content, precision="fp32", threads=torch.get_num_threads())
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for index, length in enumerate(lengths):
+        waveform = (0.1 * random.standard_normal((1 + index % 2, length))).astype(np.float32)
+        with torch.inference_mode():
+            expected = model(torch.from_numpy(waveform)).numpy()
+        worst = max(worst, float(np.abs(session.run(waveform) - expected).max()))
+    return worst
+
+
+def _count_nodes_in_float64(graph: onnx.GraphProto, model: Aasist) -> None:
+    """Graph pooling keeps ``int(nodes * ratio)``; the exporter multiplies in float32, where 90 * 0.7 is 63, not 62."""
+    architecture = model.architecture
+    ratios = (architecture.spectral_ratio, architecture.temporal_ratio, architecture.heterogeneous_ratio)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    to_int = [n for n in graph.node if n.op_type == "Cast" and n.attribute[0].i == onnx.TensorProto.INT64]
+    producers = {output: node for node in graph.node for output in node.output}
+    for node in to_int:
+        product = producers.get(node.input[0])
+        if product is None or product.op_type != "Mul":
+            continue
+        cast, constant = product.input
+        if constant not in constants or producers[cast].op_type != "Cast":
+            raise ModelError("export", "the exporter wrote the node count of graph pooling in a form unknown to us")
+        value = float(numpy_helper.to_array(constants[constant]))
+        ratio = min(ratios, key=lambda known: abs(known - value))
+        producers[cast].attribute[0].i = onnx.TensorProto.DOUBLE
+        name = f"{constant}_float64"
+        if name not in constants:
+            constants[name] = numpy_helper.from_array(np.array(ratio, dtype=np.float64), name)
+            graph.initializer.append(constants[name])
+        product.input[1] = name
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+    # Shapes inferred before the change would claim float32.
+    del graph.value_info[:]
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: stack traces with local paths, and its own metadata."""
+    proto.doc_string = ""
+    del proto.metadata_props[:]
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = ""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*proto.graph.input, *proto.graph.output, *proto.graph.initializer]:
+        del value.metadata_props[:]
+        value.doc_string = ""
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    """Without the exporter's progress lines, and its warnings about packages that are not needed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

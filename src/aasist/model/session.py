@@ -1,0 +1,28 @@
+"""A session on PyTorch: a checkpoint run as it is, without an export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aasist.model import checkpoint
+from aasist.session import Float32
+
+
+class TorchSession:
+    """Windows (B, T) -> logits (B, 2), on CUDA where there is one."""
+
+    precision = "fp32"
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = checkpoint.load(path).to(self.device)
+        self.architecture = self.model.architecture
+
+    def run(self, windows: Float32) -> Float32:
+        """Windows (B, T) float32 -> logits (B, 2) float32."""
+        with torch.inference_mode():
+            logits: Float32 = self.model(torch.from_numpy(windows).to(self.device)).cpu().numpy()
+        return logits

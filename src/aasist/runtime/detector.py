@@ -1,0 +1,132 @@
+"""The detector: any recording to a verdict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from aasist.audio.listen import Listener
+from aasist.audio.read import ReadLimits, Source, open_audio
+from aasist.audio.windows import Window
+from aasist.errors import AudioError
+from aasist.runtime.models import DEFAULT_MODEL, open_model
+from aasist.runtime.threads import available_threads
+from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
+from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF
+
+BATCH_WINDOWS = 8
+"""Windows scored at once: more gained nothing on two cores and cost memory (docs/performance.md)."""
+
+
+class Detector:
+    """Holds a model that is ready to run; one detector judges any number of recordings.
+
+    ``model`` is a shipped name, the path of an ONNX file of ours, or of a checkpoint (needs torch). ``threshold`` is on
+    llr; None takes the model's own. ``threads`` None takes what the process may use. ``channel`` (from 0) picks one
+    channel instead of the mean of all. Raises ``ModelError`` where the model cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        threshold: float | None = None,
+        threads: int | None = None,
+        channel: int | None = None,
+        limits: ReadLimits | None = None,
+    ) -> None:
+        self.threads = threads or available_threads()
+        opened = open_model(model, threads=self.threads)
+        self.session, self.notes, self.model = opened.session, opened.notes, opened.identity
+        self.threshold = self.notes.threshold if threshold is None else threshold
+        self.channel = channel
+        self.limits = limits or ReadLimits()
+
+    def detect(self, source: Source, *, progress: Callable[[float], None] | None = None) -> Verdict:
+        """Judge a path, bytes, a binary file object, or ``(samples (N,) or (N, C), sample_rate)``.
+
+        ``progress`` is called with the seconds of audio judged so far. Raises ``AudioError`` where the recording cannot
+        be judged at all.
+        """
+        windows: list[Span] = []
+        batch: list[Window] = []
+        with open_audio(source, channel=self.channel, limits=self.limits) as reader:
+            listener = Listener(
+                reader,
+                window_samples=self.notes.window_samples,
+                hop_samples=self.notes.hop_samples,
+                threads=self.threads,
+            )
+            for window in listener:
+                batch.append(window)
+                if len(batch) == BATCH_WINDOWS:
+                    windows += self._score(batch)
+                    batch = []
+                    if progress is not None:
+                        progress(windows[-1].end)
+            if batch:
+                windows += self._score(batch)
+        heard = listener.summary
+
+        llr = float(np.mean([window.llr for window in windows])) if windows else None
+        notes = [Note(warning.code, warning.message) for warning in (*heard.undecided_reasons, *heard.warnings)]
+        if self.notes.calibration is None:
+            notes.append(Note("uncalibrated", "the model has no calibration: its llr is a raw difference of logits"))
+        return Verdict(
+            path=name_of(source),
+            label=self._label(llr, undecided=bool(heard.undecided_reasons)),
+            score=None if llr is None else score_of(llr),
+            llr=llr,
+            threshold=self.threshold,
+            duration_seconds=round(heard.duration_seconds, 3),
+            speech_seconds=round(heard.speech_seconds, 3),
+            sample_rate=heard.sample_rate,
+            channels=heard.channels,
+            segments=merged(windows, self.threshold),
+            warnings=tuple(notes),
+            model=self.model,
+            windows=tuple(windows),
+        )
+
+    def detect_all(self, sources: Iterable[Source]) -> Iterator[Verdict]:
+        """Judge many, one after the other, in order; a recording that cannot be judged gives a verdict with an error."""
+        for source in sources:
+            try:
+                yield self.detect(source)
+            except AudioError as error:
+                yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
+
+    def _label(self, llr: float | None, *, undecided: bool) -> Label:
+        if llr is None or undecided:
+            return "undecided"
+        return "bonafide" if llr >= self.threshold else "spoof"
+
+    def _score(self, batch: list[Window]) -> list[Span]:
+        logits = self.session.run(np.stack([window.samples for window in batch]))
+        margins = logits[:, BONAFIDE].astype(np.float64) - logits[:, SPOOF]
+        calibration = self.notes.calibration
+        llrs = margins if calibration is None else calibration.slope * margins + calibration.offset
+        return [
+            Span(
+                start=round(window.start / SAMPLE_RATE, 3),
+                end=round((window.start + window.length) / SAMPLE_RATE, 3),
+                score=score_of(llr),
+                llr=llr,
+            )
+            for window, llr in zip(batch, llrs.tolist(), strict=True)
+        ]
+
+
+def name_of(source: Source) -> str:
+    """What a verdict calls its recording: the path as given, the file object's name, or what kind of thing it was."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    if isinstance(source, bytes):
+        return "<bytes>"
+    if isinstance(source, tuple):
+        return "<samples>"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "<file>"

@@ -1,0 +1,200 @@
+"""Model files: ONNX with what a verdict needs in their own metadata, and a digest over all of it.
+
+The light install has no ``onnx`` package, so the outermost layer of the file (protobuf, ``ModelProto``) is walked
+here: a list of numbered fields, of which 14 is a metadata entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from aasist.errors import ModelError
+from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
+
+NOTES_KEY = "aasist"
+DIGEST_KEY = "aasist.digest"
+FORMAT = 1
+"""Version of the notes; a file with a newer one needs a newer ``aasist``."""
+MOST_BYTES = 1 << 30
+_METADATA_FIELD = 14
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Affine, strictly increasing map from logit difference to llr: ``slope * (bona fide - spoof) + offset``."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.slope) and math.isfinite(self.offset) and self.slope > 0):
+            raise ModelError("model", f"calibration must be finite with a positive slope, got {self}")
+
+
+@dataclass(frozen=True)
+class ModelNotes:
+    """What a model file says of itself."""
+
+    name: str
+    version: str = "0"
+    variant: str = "{}"
+    """The architecture (``aasist.recipe``) as JSON."""
+    precision: str = "fp32"
+    sample_rate: int = SAMPLE_RATE
+    window_samples: int = WINDOW_SAMPLES
+    hop_samples: int = WINDOW_SAMPLES // 2
+    calibration: Calibration | None = None
+    """None: the scores are raw logit differences."""
+    threshold: float = 0.0
+    """On llr: a recording below it is called a spoof."""
+    pooling: str = "mean"
+    """How the llr of a recording comes from those of its windows: ``mean``."""
+    training: str = ""
+    """Summary of the training data."""
+    licence: str = ""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        expected = {"sample_rate": self.sample_rate == SAMPLE_RATE, "pooling": self.pooling == "mean"}
+        for key, met in expected.items():
+            if not met:
+                raise ModelError("model", f"this version cannot run a model with {key} {getattr(self, key)!r}")
+        if self.format > FORMAT:
+            raise ModelError("model", f"the model file has format {self.format}, newer than {FORMAT}: update aasist")
+        if not 0 < self.hop_samples <= self.window_samples or not math.isfinite(self.threshold):
+            raise ModelError("model", "hop must be above 0 and at most a window, and the threshold finite")
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelNotes:
+        """Read ``to_json``'s line; raises ``ModelError`` if a key is unknown or of another type."""
+        try:
+            values = json.loads(text)
+            if not isinstance(values, dict) or set(values) - {field.name for field in fields(cls)}:
+                raise ModelError("model", "the model's metadata has keys that this version does not know")
+            if values.get("calibration") is not None:
+                values["calibration"] = Calibration(**values["calibration"])
+            return cls(**values)
+        except (ValueError, TypeError) as error:
+            raise ModelError("model", f"the model's metadata cannot be read: {error}") from error
+
+
+def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
+    """Put ``notes`` and a digest into ONNX bytes, replacing what was there, and write them -> the file's sha256."""
+    content = with_notes(onnx, notes)
+    Path(path).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def with_notes(onnx: bytes, notes: ModelNotes) -> bytes:
+    """ONNX bytes with ``notes`` and the digest as their metadata entries."""
+    bare = b"".join(raw for key, raw in _entries(onnx) if key not in (NOTES_KEY, DIGEST_KEY))
+    noted = bare + _metadata_entry(NOTES_KEY, notes.to_json())
+    return noted + _metadata_entry(DIGEST_KEY, digest(noted))
+
+
+def digest(onnx: bytes) -> str:
+    """SHA-256 over every field of the file, but the digest's own entry."""
+    sha = hashlib.sha256()
+    for key, raw in _entries(onnx):
+        if key != DIGEST_KEY:
+            sha.update(raw)
+    return sha.hexdigest()
+
+
+def read(path: Path) -> tuple[bytes, ModelNotes]:
+    """A model file's bytes and notes; ``ModelError`` if it is not ours, was altered, or cannot be read."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError("model", f"{path}: over {MOST_BYTES >> 20} MiB: not a model of ours")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError("unknown_model", f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        metadata = {key: _value(raw) for key, raw in _entries(content) if key in (NOTES_KEY, DIGEST_KEY)}
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise ModelError("model", f"{path}: not an ONNX file, or a damaged one") from error
+    if set(metadata) != {NOTES_KEY, DIGEST_KEY}:
+        raise ModelError("foreign_model", f"{path}: not a model of ours: make one with 'aasist export'")
+    if metadata[DIGEST_KEY] != digest(content):
+        raise ModelError("altered_model", f"{path}: the file was altered after it was made: its digest does not match")
+    return content, ModelNotes.from_json(metadata[NOTES_KEY])
+
+
+def _entries(onnx: bytes) -> Iterator[tuple[str | None, bytes]]:
+    """Each top-level field with its raw bytes, and its key where it is a metadata entry."""
+    position = 0
+    while position < len(onnx):
+        start = position
+        tag, position = _varint(onnx, position)
+        kind, payload = tag & 7, position
+        if kind == _VARINT:
+            _, position = _varint(onnx, position)
+        elif kind == _BYTES:
+            length, payload = _varint(onnx, position)
+            position = payload + length
+        elif kind in (_FIXED64, _FIXED32):
+            position += 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if position > len(onnx):
+            raise ValueError("a field runs past the end")
+        is_metadata = tag >> 3 == _METADATA_FIELD and kind == _BYTES
+        yield (_strings(onnx[payload:position])[0] if is_metadata else None), onnx[start:position]
+
+
+def _strings(entry: bytes) -> tuple[str, str]:
+    """Key and value of a ``StringStringEntryProto``'s payload."""
+    found, position = {1: b"", 2: b""}, 0
+    while position < len(entry):
+        tag, position = _varint(entry, position)
+        length, position = _varint(entry, position)
+        if tag & 7 != _BYTES or position + length > len(entry):
+            raise ValueError("a metadata entry is damaged")
+        found[tag >> 3] = entry[position : position + length]
+        position += length
+    return found[1].decode(), found[2].decode()
+
+
+def _value(raw: bytes) -> str:
+    _, position = _varint(raw, 0)
+    _, position = _varint(raw, position)
+    return _strings(raw[position:])[1]
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A base-128 number -> its value and the position after it."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+        if shift > 63:
+            raise ValueError("a number is too long")
+
+
+def _metadata_entry(key: str, value: str) -> bytes:
+    payload = b"".join(
+        bytes([number << 3 | _BYTES]) + _encoded(len(text)) + text
+        for number, text in ((1, key.encode()), (2, value.encode()))
+    )
+    return bytes([_METADATA_FIELD << 3 | _BYTES]) + _encoded(len(payload)) + payload
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])

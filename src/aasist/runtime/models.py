@@ -1,0 +1,86 @@
+"""Which models there are, and how one is opened: shipped by name, or a file of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from aasist.errors import MissingExtra, ModelError
+from aasist.runtime import modelfile
+from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.verdict import ModelIdentity
+from aasist.session import Session
+
+DEFAULT_MODEL = "efficient"
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A countermeasure that is ready to run, and what it says of itself."""
+
+    session: Session
+    notes: ModelNotes
+    identity: ModelIdentity
+
+
+def shipped_folder() -> Path:
+    """The folder of the installed package that holds the model files."""
+    return Path(str(resources.files("aasist") / "models"))
+
+
+@cache
+def shipped() -> dict[str, dict[str, Any]]:
+    """Name -> file, sha256, bytes, what it is for and its measured figures, of each model in the package."""
+    with open(shipped_folder() / "models.json", encoding="utf-8") as file:
+        models: dict[str, dict[str, Any]] = json.load(file)
+    return models
+
+
+def open_model(model: str | Path, *, threads: int) -> OpenModel:
+    """A shipped name, an ONNX file of ours, or a ``.safetensors`` or ``.pth`` checkpoint (needs torch)."""
+    if isinstance(model, str) and model in shipped():
+        return _open_onnx(shipped_folder() / shipped()[model]["file"], shipped()[model]["sha256"], threads)
+    path = Path(model)
+    if not path.is_file():
+        names = ", ".join(shipped())
+        raise ModelError("unknown_model", f"no such model: {str(model)!r} is neither shipped ({names}) nor a file")
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        return _open_checkpoint(path, threads)
+    return _open_onnx(path, None, threads)
+
+
+def _open_onnx(path: Path, expected_sha256: str | None, threads: int) -> OpenModel:
+    content, notes = modelfile.read(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if expected_sha256 not in (None, sha256):
+        raise ModelError("altered_model", f"{path}: not the file that this version ships: reinstall aasist")
+    # Imported here: a checkpoint needs no ONNX Runtime, and --help needs neither.
+    from aasist.runtime.onnx import OnnxSession
+
+    session = OnnxSession(content, precision=notes.precision, threads=threads)
+    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, notes.precision))
+
+
+def _open_checkpoint(path: Path, threads: int) -> OpenModel:
+    """The one place where the runtime reaches for torch: by name, and only for a checkpoint."""
+    try:
+        module = importlib.import_module("aasist.model.session")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{path}: a checkpoint", "export") from error
+    session = module.TorchSession(path, threads=threads)
+    architecture = session.architecture
+    notes = ModelNotes(
+        name=architecture.name,
+        variant=architecture.to_json(),
+        window_samples=architecture.window_samples,
+        hop_samples=architecture.window_samples // 2,
+    )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return OpenModel(session, notes, ModelIdentity(architecture.name, sha256, session.precision))

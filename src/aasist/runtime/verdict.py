@@ -1,0 +1,132 @@
+"""What the detector says of one recording, and all that is needed to check it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from aasist.errors import AasistError
+
+Label = Literal["bonafide", "spoof", "undecided"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the recording, in seconds, with its llr and score."""
+
+    start: float
+    end: float
+    score: float
+    llr: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """A warning, or the error that kept a recording from being judged: a code for programs, a line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model judged: its name, the hash of its file, and the precision it ran in (None: it could not be opened)."""
+
+    name: str
+    sha256: str | None
+    precision: str | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one recording. 1 = real, 0 = fake; a positive llr speaks for bona fide."""
+
+    path: str
+    label: Label | None
+    """None only where ``error`` says why."""
+    score: float | None
+    """Calibrated probability of bona fide at a prior of 0.5; None when nothing could be scored."""
+    llr: float | None
+    """Natural logarithm of the likelihood ratio, bona fide over spoof."""
+    threshold: float
+    """On llr."""
+    duration_seconds: float | None
+    speech_seconds: float | None
+    sample_rate: int | None
+    """Of the source, in Hz."""
+    channels: int | None
+    segments: tuple[Span, ...]
+    warnings: tuple[Note, ...]
+    model: ModelIdentity
+    error: Note | None = None
+    windows: tuple[Span, ...] = ()
+    """The raw windows behind ``segments``; they overlap."""
+
+    def to_dict(self, *, timeline: bool = False) -> dict[str, Any]:
+        """The JSON object of the contract; with ``timeline`` also ``windows``."""
+        values = asdict(self)
+        windows = values.pop("windows")
+        return {**values, "windows": windows} if timeline else values
+
+    def to_json(self, *, timeline: bool = False) -> str:
+        """One line of JSON, never with NaN or Infinity."""
+        return json.dumps(self.to_dict(timeline=timeline), ensure_ascii=False, allow_nan=False)
+
+
+def unjudged(path: str, error: AasistError, *, threshold: float, model: ModelIdentity) -> Verdict:
+    """The verdict on a recording that could not be judged: no label, and the error."""
+    return Verdict(
+        path=path,
+        label=None,
+        score=None,
+        llr=None,
+        threshold=threshold,
+        duration_seconds=None,
+        speech_seconds=None,
+        sample_rate=None,
+        channels=None,
+        segments=(),
+        warnings=(),
+        model=model,
+        error=Note(error.code, error.message),
+    )
+
+
+def score_of(llr: float) -> float:
+    """llr -> probability of bona fide at a prior of 0.5, in [0, 1]."""
+    return 1.0 / (1.0 + math.exp(-llr)) if llr >= 0 else math.exp(llr) / (1.0 + math.exp(llr))
+
+
+def merged(windows: Sequence[Span], threshold: float) -> tuple[Span, ...]:
+    """Overlapping windows -> spans that do not overlap, in order.
+
+    The windows' edges cut the recording into cells; a cell's llr is the mean over the windows that cover it.
+    Neighbouring cells on one side of the threshold become one segment, whose llr is their mean weighted by length.
+    Where no window lies (no speech), there is no segment.
+    """
+    edges = sorted({edge for window in windows for edge in (window.start, window.end)})
+    ordered = sorted(windows, key=lambda window: window.start)
+    segments: list[tuple[float, float, float]] = []
+    first = 0
+    for start, end in zip(edges, edges[1:], strict=False):
+        while first < len(ordered) and ordered[first].end <= start:
+            first += 1
+        covering = []
+        for window in ordered[first:]:
+            if window.start > start:
+                break
+            if window.end >= end:
+                covering.append(window.llr)
+        if not covering:
+            continue
+        llr = sum(covering) / len(covering)
+        last = segments[-1] if segments else None
+        if last and last[1] == start and (last[2] >= threshold) == (llr >= threshold):
+            weight = last[1] - last[0]
+            segments[-1] = (last[0], end, (last[2] * weight + llr * (end - start)) / (weight + end - start))
+        else:
+            segments.append((start, end, llr))
+    return tuple(Span(start, end, score_of(llr), llr) for start, end, llr in segments)
