@@ -12,7 +12,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import sys
 import time
 from collections import defaultdict
@@ -24,25 +23,26 @@ import soundfile
 import torch
 from augment import Degrade
 from data import BONAFIDE, Clips, PairSampler, crop, load
+from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from aasist.evaluation.det import eer
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
-from aasist.recipe import ARCHITECTURES
+from aasist.recipe import ARCHITECTURES, Architecture
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides the weights, but the data."""
 
-    steps: int = 2800
+    steps: int = 1500
     pairs: int = 16
     """Pairs (bona fide, spoof) in a batch."""
-    crops: tuple[int, ...] = (24000, 32300, 32300, 40000)
+    crops: tuple[int, ...] = (20000, 24000, 32300)
     """Samples of a training crop; one draw for a batch."""
-    full_from: float = 0.88
+    full_from: float = 0.9
     """From this share of the steps on, crops are whole windows."""
     copies: float = 0.4
     """Share of the pairs that are a recording and its copy-synthesis."""
@@ -52,14 +52,34 @@ class Recipe:
     """Probability that both members of a pair go through the same degradations (a copy always does)."""
     rank_weight: float = 0.5
     """Weight of the ranking loss within pairs beside the cross-entropy."""
-    band_mask: float = 0.3
+    clean: float = 0.3
+    """Probability that a clip goes through no degradation at all."""
+    band_mask: float = 0.2
     """Probability that up to 15 neighbouring sinc bands are silenced."""
-    learning_rate: float = 1.5e-3
-    warm_up: int = 100
+    learning_rate: float = 1e-3
+    warm_up: int = 60
     weight_decay: float = 0.01
-    averaging: float = 0.998
+    averaging: float = 0.995
     """Decay of the running average of the weights, which is what is evaluated and kept."""
     seed: int = 1
+
+
+class Trainee(nn.Module):
+    """The countermeasure with a linear head on its encoder, which teaches the encoder and is left out of the model."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.countermeasure = Aasist(architecture)
+        self.head = nn.Linear(2 * architecture.channels[-1] * architecture.spectral_nodes, 2)
+
+    def forward(self, waveform: torch.Tensor, band_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waveform (B, T), band mask (B, bands) -> logits (B, 2) of the model and of the head."""
+        model = self.countermeasure
+        features = model.features(waveform, band_mask)
+        spectral, temporal = model.graphs(features)
+        readout = model.readout(model.spectral_pool(spectral), model.temporal_pool(temporal))
+        logits = model.out(functional.dropout(readout, model.dropout, self.training))
+        return logits, self.head(torch.cat([features.mean(3), features.amax(3)], dim=1).flatten(1))
 
 
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -88,7 +108,8 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
                 where[1] = where[0]
             for place, clip in enumerate((bonafide, spoof)):
                 cut = crop(self.clips.waveform(clip), length, where[place])
-                members[place].append(self.degrade(cut, np.random.default_rng(seed[place])))
+                own = np.random.default_rng(seed[place])
+                members[place].append(cut if own.random() < recipe.clean else self.degrade(cut, own))
         mask = np.ones((2 * recipe.pairs, self.bands), dtype=np.float32)
         for row in range(2 * recipe.pairs):
             if rng.random() < recipe.band_mask:
@@ -172,16 +193,17 @@ def main() -> None:
     train, dev = load(arguments.train, "train"), load([arguments.dev], "dev")
     print(f"train {len(train)} clips ({train.labels.sum()} bona fide), dev {len(dev)}", file=sys.stderr)
 
-    model = Aasist(ARCHITECTURES[arguments.architecture]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Aasist(model.architecture)
+    architecture = ARCHITECTURES[arguments.architecture]
+    trainee = Trainee(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, average = trainee.countermeasure, Aasist(architecture)
     average.load_state_dict(model.state_dict())
     average.eval()
-    optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(trainee.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     step, best, started = 0, math.inf, time.monotonic()
     state_path = arguments.out / "last.pt"
     if state_path.exists():
         state = torch.load(state_path, weights_only=True)
-        model.load_state_dict(state["model"])
+        trainee.load_state_dict(state["trainee"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
@@ -189,23 +211,23 @@ def main() -> None:
         print(f"going on from step {step}", file=sys.stderr)
 
     def save_state() -> None:
-        state = {"model": model.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({**state, "random": torch.get_rng_state(), "step": step, "best": best}, f"{state_path}.part")
-        os.replace(f"{state_path}.part", state_path)
+        state = {"trainee": trainee.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+        torch.save({**state, "random": torch.get_rng_state(), "step": step, "best": best}, state_path.with_suffix(".pt.part"))
+        state_path.with_suffix(".pt.part").replace(state_path)
 
     batches = Batches(
-        train, Degrade(*read_noises(arguments.noise)), recipe, step, model.architecture.window_samples,
-        model.architecture.bands,
+        train, Degrade(*read_noises(arguments.noise)), recipe, step, architecture.window_samples,
+        architecture.bands,
     )  # fmt: skip
     losses: list[float] = []
     for waveforms, masks in DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4):
-        model.train()
+        trainee.train()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, step)
-        loss = loss_of(model(waveforms, masks), recipe.pairs, recipe.rank_weight)
+        loss = sum(loss_of(logits, recipe.pairs, recipe.rank_weight) for logits in trainee(waveforms, masks))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 2.0)
         optimiser.step()
         step += 1
         losses.append(loss.item())
@@ -234,9 +256,9 @@ def main() -> None:
                 checkpoint.save(average, arguments.out / "best.safetensors", step=str(step))
             checkpoint.save(average, arguments.out / "last.safetensors", step=str(step))
             save_state()
-        elif step % 100 == 0:
+        elif step % 50 == 0:
             save_state()
-            print(f"step {step} loss {np.mean(losses[-100:]):.4f}", file=sys.stderr, flush=True)
+            print(f"step {step} loss {np.mean(losses[-50:]):.4f}", file=sys.stderr, flush=True)
         if (time.monotonic() - started) / 60 > arguments.minutes:
             save_state()
             break

@@ -7,7 +7,6 @@ verdict.label, verdict.score, verdict.segments
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from aasist.errors import AasistError, AudioError, MissingExtra, ModelError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from aasist.runtime.detector import Detector
     from aasist.runtime.verdict import Verdict
 
-__version__ = version("aasist")
 __all__ = ["AasistError", "AudioError", "Detector", "MissingExtra", "ModelError", "ReadLimits", "Verdict"]
 
 _ROOMS = {
@@ -28,9 +26,13 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily, so that `aasist --help` and an import of the errors load neither the runtime nor the decoders.
+    # Lazily: `aasist --help` and an import of the errors load neither the runtime, nor the decoders, nor metadata.
     if name in _ROOMS:
         from importlib import import_module
 
         return getattr(import_module(_ROOMS[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("aasist")
     raise AttributeError(f"module 'aasist' has no attribute {name!r}")

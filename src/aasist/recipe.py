@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from aasist.errors import ModelError
 from aasist.session import WINDOW_SAMPLES
@@ -41,8 +42,24 @@ class Architecture:
     """Share of the nodes that graph pooling keeps."""
     temperatures: tuple[float, float, float] = (2.0, 2.0, 100.0)
     """Attention temperatures: spectral, temporal, heterogeneous."""
+    dropouts: tuple[float, float, float, float] = (0.2, 0.3, 0.2, 0.5)
+    """Training only: on the nodes before attention, on the scores of graph pooling, on each branch, on the readout."""
+    position_std: float = 1.0
+    """Training only: spread of the spectral positions at the start."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name == "dropouts":
+                continue
+            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in PER_BLOCK)
+            if wanted is not None:
+                raise ModelError("recipe", f"{field.name} must be {wanted}, got {getattr(self, field.name)!r}")
+        for key in ("spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
+            if getattr(self, key) > 1:
+                raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
+        shares = [value for value in self.dropouts if isinstance(value, int | float) and 0 <= value < 1]
+        if len(shares) != len(self.dropouts) or len(shares) != 4:
+            raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
         choices = {"level": ("none", "rms"), "compression": ("none", "log")}
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
@@ -53,6 +70,8 @@ class Architecture:
             )
         if self.kernel_samples % 2 == 0:
             raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+        if self.bands < self.front_pool[0]:
+            raise ModelError("recipe", f"bands must be at least front_pool[0] {self.front_pool[0]}, got {self.bands}")
 
     @property
     def spectral_nodes(self) -> int:
@@ -68,13 +87,37 @@ class Architecture:
         """Read ``to_json``'s line; an unknown key is an error."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ModelError("recipe", f"the recipe must be JSON: {error}") from error
         known = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) - known:
             extra = sorted(set(values) - known) if isinstance(values, dict) else type(values).__name__
             raise ModelError("recipe", f"unknown keys in the recipe: {extra}; known: {', '.join(sorted(known))}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
+
+
+PER_BLOCK = ("channels", "time_pools")
+"""Fields with one number for each residual block, of which there may be any number."""
+
+
+def _wanted(value: object, default: object, *, any_length: bool = False) -> str | None:
+    """What ``value`` should have been to stand in for ``default``, or None where it can."""
+    if isinstance(default, tuple):
+        items = "numbers above 0" if isinstance(default[0], float) else "whole numbers above 0"
+        wanted = f"a list of {items}" if any_length else f"{len(default)} {items}"
+        if not isinstance(value, tuple) or not value or (len(value) != len(default) and not any_length):
+            return wanted
+        return None if all(_wanted(item, default[0]) is None for item in value) else wanted
+    if isinstance(default, str | bool):
+        fits, wanted = isinstance(value, type(default)), "text" if isinstance(default, str) else "true or false"
+    elif isinstance(default, int):
+        # To isinstance, True is an int.
+        fits, wanted = type(value) is int and value > 0, "a whole number above 0"
+    else:
+        fits = isinstance(value, int | float) and value is not True and 0 < value < float("inf")
+        wanted = "a number above 0"
+    return None if fits else wanted
 
 
 AASIST = Architecture()
@@ -100,6 +143,9 @@ EFFICIENT = Architecture(
     time_pools=(3, 3, 3, 3, 1),
     unused_norms=False,
     graph_dims=(48, 32),
+    # With the published dropouts and positions the graphs learnt nothing in 450 steps (docs/log.md).
+    dropouts=(0.0, 0.0, 0.0, 0.1),
+    position_std=0.1,
 )
 
 ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT)}

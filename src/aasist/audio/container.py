@@ -34,6 +34,9 @@ _MAX_PLANES = 7
 """PyAV 18 counts the planes of a frame up to a null pointer that is only there below 8 channels: it reads past the
 end and crashes on sound 7.1 audio. Frames with more are packed into one plane first."""
 
+_FEWEST_BYTES_PER_SECOND = 100
+"""AAC spends 280 bytes on a second of silence and AMR 600 on speech: a file below this does not last as it says."""
+
 _LOST_FRACTION = 0.01
 """Packets that may fail to decode before the file counts as damaged: the first one often does after a cut."""
 
@@ -150,6 +153,11 @@ class ContainerDecoder:
             yield from ((samples, rate) for samples, rate in decoded if len(samples))
         self._guard.raise_if_failed()
         self.damaged = self.damaged or lost > max(1.0, _LOST_FRACTION * packets)
+
+    def reaches(self, seconds: float) -> bool:
+        """Whether the header promises more than ``seconds`` and the file is large enough for its promise."""
+        promised = self.promised_seconds or 0.0
+        return promised > seconds and self._guard.size_bytes > promised * _FEWEST_BYTES_PER_SECOND
 
     def _as_float(self, frame: AudioFrame) -> Float32:
         """One decoded frame -> (n, C) float32, full scale 1."""

@@ -72,6 +72,11 @@ class Decoder(Protocol):
         """Pieces until the end of the data; raises `Refused` when nothing can be decoded any more."""
         ...
 
+    def reaches(self, seconds: float) -> bool:
+        """Whether there plainly is audio beyond ``seconds``, so that reading that far can be spared. False where only
+        decoding can tell; a header's word alone is not enough."""
+        ...
+
     def close(self) -> None: ...
 
 

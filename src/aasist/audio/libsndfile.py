@@ -12,6 +12,9 @@ _READ_FRAMES = 2_048
 """Frames asked for at once: an error in the data loses the rest of one request, so requests are small."""
 
 _CLAIM = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_LOUD_FORMATS = ("SDS",)
+"""MIDI sample dumps: libsndfile prints each bad checksum of theirs to stdout."""
+
 _UNKNOWN_SIZES = (2**31, 2**32)
 """A writer that cannot seek back (a pipe) leaves a size near one of these: it promises nothing."""
 
@@ -39,6 +42,9 @@ class LibsndfileDecoder:
             self._file = _ForwardFile(file)
         except (soundfile.SoundFileError, ValueError, TypeError, OSError) as error:
             raise Refused(_reason(error)) from None
+        if self._file.format in _LOUD_FORMATS:
+            self._file.close()
+            raise Refused(f"{self._file.format} is not read")
         self.container = self._file.format.lower()
         self.codec = self._file.subtype.lower()
         self.rate = self._file.samplerate
@@ -74,6 +80,23 @@ class LibsndfileDecoder:
             if filled == 0:
                 return
             yield Piece(block[:filled], self.rate)
+
+    def reaches(self, seconds: float) -> bool:
+        """Whether a frame can be decoded beyond ``seconds``: looked up with a second decoder, as a failed seek spoils
+        one."""
+        frame = int(seconds * self.rate) + 1
+        if self._file.frames <= frame:
+            return False
+        position = self._guard.tell()
+        self._guard.seek(0)
+        try:
+            with _ForwardFile(self._guard) as probe:
+                probe.seek(frame)
+                return len(probe.read(1)) > 0
+        except (soundfile.SoundFileError, ValueError, OSError):
+            return False
+        finally:
+            self._guard.seek(position)
 
     def close(self) -> None:
         """Free libsndfile's state; the file itself belongs to the caller."""

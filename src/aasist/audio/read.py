@@ -64,6 +64,9 @@ def open_audio(source: Source, *, channel: int | None = None, limits: ReadLimits
         if first is None:
             raise AudioError("no_audio", "the file was opened, but no audio sample could be decoded from it")
         _check_shape(first, channel)
+        with clock:
+            if decoder.reaches(limits.max_seconds):
+                raise _too_long(limits)
         return AudioReader(decoder, first, pieces, clock=clock, limits=limits, channel=channel, stack=stack.pop_all())
 
 
@@ -105,6 +108,11 @@ def _check_shape(piece: Piece, channel: int | None) -> None:
         raise AudioError("channel", f"channel {channel} was asked for, the recording has 0 to {channels - 1}")
 
 
+def _too_long(limits: ReadLimits) -> AudioError:
+    limit = f"{limits.max_seconds:,.10g} s"
+    return AudioError("too_long", f"the recording is longer than the limit of {limit}; cut it or raise the limit")
+
+
 class AudioReader:
     """One open recording, read once from its start to its end.
 
@@ -127,7 +135,6 @@ class AudioReader:
         self.channels = first.samples.shape[1]
         self.container = decoder.container
         self.codec = decoder.codec
-        self.duration_seconds = 0.0
         self._decoder = decoder
         self._first: Piece | None = first
         self._rest = rest
@@ -137,6 +144,7 @@ class AudioReader:
         self._stack = stack
         self._meter = SourceMeter()
         self._truncated = False
+        self._frames_by_rate: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +157,11 @@ class AudioReader:
     def close(self) -> None:
         """Close the decoder, and the file where it was opened here. Harmless when repeated."""
         self._stack.close()
+
+    @property
+    def duration_seconds(self) -> float:
+        """Decoded so far: frames by the rate they came at."""
+        return sum(frames / rate for rate, frames in self._frames_by_rate.items())
 
     @property
     def quality(self) -> SourceLevels:
@@ -201,14 +214,10 @@ class AudioReader:
             _check_shape(piece, self._channel)
             if not np.all(np.abs(piece.samples) <= MAX_MAGNITUDE):  # false for NaN as well
                 raise AudioError("not_finite", "the recording holds samples that are NaN, infinite or beyond any scale")
-            self.duration_seconds += len(piece.samples) / piece.rate
+            self._frames_by_rate[piece.rate] = self._frames_by_rate.get(piece.rate, 0) + len(piece.samples)
             self._clock.decoded_seconds = self.duration_seconds
             if self.duration_seconds > self._limits.max_seconds:
-                raise AudioError(
-                    "too_long",
-                    f"the recording is longer than the limit of {self._limits.max_seconds:,.10g} s; cut it or raise "
-                    "the limit",
-                )
+                raise _too_long(self._limits)
             self._meter.push(piece.samples if self._channel is None else piece.samples[:, [self._channel]])
             yield piece
         if self.duration_seconds < MIN_SECONDS:

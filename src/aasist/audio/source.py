@@ -36,6 +36,9 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, limits: ReadL
         return _sized(io.BytesIO(source), limits, ours=True)
     if isinstance(source, str | os.PathLike):
         return _sized(_open_path(os.fspath(source)), limits, ours=True)
+    given: object = source  # the types rule out what callers pass all the same
+    if isinstance(given, io.TextIOBase):
+        raise TypeError("a recording must be a file object opened in binary mode; this one gives text")
     if not hasattr(source, "read"):
         raise TypeError(
             f"a recording is a path, bytes, a binary file object or (samples, rate); got {type(source).__name__}"
@@ -156,6 +159,10 @@ class ArrayDecoder:
             if scale := _SCALES.get(self._samples.dtype):
                 piece = (piece - (128.0 if self._samples.dtype == np.uint8 else 0.0)) / np.float32(scale)
             yield Piece(piece, self._rate)
+
+    def reaches(self, seconds: float) -> bool:
+        """Whether there are samples beyond ``seconds``."""
+        return len(self._samples) > seconds * self._rate
 
     def close(self) -> None:
         """Nothing to close."""

@@ -100,7 +100,7 @@ def detect(
             detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
         except AasistError as error:
             # No recording can be judged: it is said once for people, and for each recording in the objects.
-            click.echo(f"aasist: {error.message}", err=True)
+            rows.complain(f"aasist: {error.message}")
             detector = error
         for number, (name, source) in enumerate(find(paths)):
             if isinstance(detector, AasistError):
@@ -132,7 +132,7 @@ def find(paths: tuple[str, ...]) -> Iterator[tuple[str, str | io.BytesIO | Audio
             continue
         matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
         for match in matches or [path]:
-            if not os.path.isdir(match):  # noqa: PTH112 (paths stay as given)
+            if not os.path.isdir(match):
                 yield match, match
                 continue
             unreadable: list[tuple[str, AudioError]] = []

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
+import click
 
 from aasist.runtime.verdict import Verdict
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.text import Text
 
 BAR_CELLS = 24
 SPOOF_CELL, BONAFIDE_CELL, EMPTY_CELL = "█", "─", " "
@@ -26,44 +28,47 @@ class Rows:
 
     def __init__(self, *, as_json: bool, timeline: bool) -> None:
         self.as_json, self.timeline = as_json, timeline
-        self.out = Console(soft_wrap=True, highlight=False, emoji=False)
-        self.side = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
         self.counts: Counter[str | None] = Counter()
-        self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(pulse_style="blue"),
-            TextColumn("{task.fields[judged]}"),
-            TimeElapsedColumn(),
-            console=self.side,
-            transient=True,
-            disable=not self.side.is_terminal,
-        )
+        # rich takes a tenth of a second to load: only where its colours or bars are seen.
+        self.bars = _bars() if sys.stderr.isatty() else None
+        if not as_json:
+            from rich.console import Console
+
+            self.out = Console(soft_wrap=True, highlight=False, emoji=False)
 
     def __enter__(self) -> Self:
-        self.bars.start()
+        if self.bars is not None:
+            self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bars.stop()
+        if self.bars is not None:
+            self.bars.stop()
         if not self.as_json and self.counts.total() > 1 and kind is None:
             names = {"bonafide": "bona fide", "spoof": "spoof", "undecided": "undecided", None: "not judged"}
             parts = ", ".join(f"{self.counts[label]} {name}" for label, name in names.items() if self.counts[label])
-            self.side.print(f"{self.counts.total()} recordings: {parts}")
+            self.complain(f"{self.counts.total()} recordings: {parts}")
 
     @contextmanager
-    def progress(self, name: str) -> Iterator[Callable[[float], None]]:
+    def progress(self, name: str) -> Iterator[Callable[[float], None] | None]:
         """A bar on stderr while one recording is judged; yields what to call with the seconds judged so far."""
-        task = self.bars.add_task(name, total=None, judged="")
+        if self.bars is None:
+            yield None
+            return
+        bars, task = self.bars, self.bars.add_task(name, total=None, judged="")
         try:
-            yield lambda seconds: self.bars.update(task, judged=f"{clock(seconds)} judged")
+            yield lambda seconds: bars.update(task, judged=f"{clock(seconds)} judged")
         finally:
-            self.bars.remove_task(task)
+            bars.remove_task(task)
 
     def complain(self, line: str) -> None:
-        """One line on stderr."""
-        self.side.print(line, markup=False)
+        """One line on stderr, above the bar if there is one."""
+        if self.bars is None:
+            click.echo(line, err=True)
+        else:
+            self.bars.console.print(line, markup=False, soft_wrap=True, highlight=False)
 
     def show(self, verdict: Verdict) -> None:
         """Print one verdict."""
@@ -77,11 +82,27 @@ class Rows:
         self.counts[verdict.label] += 1
         self.out.print(row(verdict))
         for note in verdict.warnings:
-            self.out.print(Text(f"{'':9} {note.code}: {note.message}", style="yellow"))
+            self.out.print(f"{'':9} {note.code}: {note.message}", style="yellow", markup=False)
+
+
+def _bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(pulse_style="blue"),
+        TextColumn("{task.fields[judged]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 def row(verdict: Verdict) -> Text:
     """One line: label, score, length, bar, path."""
+    from rich.text import Text
+
     style = STYLES[verdict.label]
     score = "" if verdict.score is None else f"{verdict.score:.2f}"
     length = "" if verdict.duration_seconds is None else clock(verdict.duration_seconds)

@@ -9,9 +9,6 @@ from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
 from aasist.model.sinc import SincBands
 from aasist.recipe import Architecture
 
-BRANCH_DROPOUT = 0.2
-READOUT_DROPOUT = 0.5
-
 
 class Branch(nn.Module):
     """One of the two heterogeneous stacks.
@@ -19,24 +16,26 @@ class Branch(nn.Module):
     Temporal (B, N_t, D), spectral (B, N_s, D) -> pooled temporal, pooled spectral and master (B, 1, D') nodes.
     """
 
-    def __init__(self, dim_in: int, dim_out: int, ratio: float, temperature: float) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        dim_in, dim_out = architecture.graph_dims
+        ratio, temperature = architecture.heterogeneous_ratio, architecture.temperatures[2]
+        attention_dropout, pooling_dropout, self.dropout, _ = architecture.dropouts
         self.master = nn.Parameter(torch.randn(1, 1, dim_in))
-        self.layer1 = HeterogeneousAttention(dim_in, dim_out, temperature)
-        self.temporal_pool = GraphPool(dim_out, ratio)
-        self.spectral_pool = GraphPool(dim_out, ratio)
-        self.layer2 = HeterogeneousAttention(dim_out, dim_out, temperature)
+        self.layer1 = HeterogeneousAttention(dim_in, dim_out, temperature, attention_dropout)
+        self.temporal_pool = GraphPool(dim_out, ratio, pooling_dropout)
+        self.spectral_pool = GraphPool(dim_out, ratio, pooling_dropout)
+        self.layer2 = HeterogeneousAttention(dim_out, dim_out, temperature, attention_dropout)
 
     def forward(self, temporal: Tensor, spectral: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         master = self.master.expand(temporal.shape[0], -1, -1)
         temporal, spectral, master = self.layer1(temporal, spectral, master)
         temporal, spectral = self.temporal_pool(temporal), self.spectral_pool(spectral)
         more_temporal, more_spectral, more_master = self.layer2(temporal, spectral, master)
-        drop = BRANCH_DROPOUT
         return (
-            functional.dropout(temporal + more_temporal, drop, self.training),
-            functional.dropout(spectral + more_spectral, drop, self.training),
-            functional.dropout(master + more_master, drop, self.training),
+            functional.dropout(temporal + more_temporal, self.dropout, self.training),
+            functional.dropout(spectral + more_spectral, self.dropout, self.training),
+            functional.dropout(master + more_master, self.dropout, self.training),
         )
 
 
@@ -50,17 +49,16 @@ class Aasist(nn.Module):
         super().__init__()
         self.architecture = a = architecture
         width, (dim1, dim2) = a.channels[-1], a.graph_dims
-        spectral_temperature, temporal_temperature, heterogeneous_temperature = a.temperatures
+        spectral_temperature, temporal_temperature, _ = a.temperatures
+        attention_dropout, pooling_dropout, _, self.dropout = a.dropouts
         self.sinc = SincBands(a.bands, a.kernel_samples, a.sinc_stride)
         self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms)
-        self.spectral_position = nn.Parameter(torch.randn(1, a.spectral_nodes, width))
-        self.spectral_attention = GraphAttention(width, dim1, spectral_temperature)
-        self.temporal_attention = GraphAttention(width, dim1, temporal_temperature)
-        self.spectral_pool = GraphPool(dim1, a.spectral_ratio)
-        self.temporal_pool = GraphPool(dim1, a.temporal_ratio)
-        self.branches = nn.ModuleList(
-            Branch(dim1, dim2, a.heterogeneous_ratio, heterogeneous_temperature) for _ in range(2)
-        )
+        self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
+        self.spectral_attention = GraphAttention(width, dim1, spectral_temperature, attention_dropout)
+        self.temporal_attention = GraphAttention(width, dim1, temporal_temperature, attention_dropout)
+        self.spectral_pool = GraphPool(dim1, a.spectral_ratio, pooling_dropout)
+        self.temporal_pool = GraphPool(dim1, a.temporal_ratio, pooling_dropout)
+        self.branches = nn.ModuleList(Branch(a) for _ in range(2))
         self.out = nn.Linear(5 * dim2, 2)
 
     @property
@@ -74,7 +72,7 @@ class Aasist(nn.Module):
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
-        logits: Tensor = self.out(functional.dropout(self.embed(waveform, band_mask), READOUT_DROPOUT, self.training))
+        logits: Tensor = self.out(functional.dropout(self.embed(waveform, band_mask), self.dropout, self.training))
         return logits
 
     def embed(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
@@ -86,7 +84,8 @@ class Aasist(nn.Module):
     def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""
         if self.architecture.level == "rms":
-            waveform = waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True) + 1e-10)
+            # A floor and not a sum: the exporter takes adding 1e-10 for adding nothing, and silence would give NaN.
+            waveform = waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
             bands = self.sinc(waveform, band_mask).abs()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -73,7 +73,8 @@ PUBLISHED_NAMES: dict[str, str] = {
 def translate(published: dict[str, Tensor]) -> dict[str, Tensor]:
     """State dict with published names -> the same tensors under our names; an unknown name is an error."""
     translated = {}
-    for name, tensor in published.items():
+    for key, tensor in published.items():
+        name = str(key)
         module, _, leaf = name.rpartition(".")
         if name in PUBLISHED_NAMES:
             translated[PUBLISHED_NAMES[name]] = tensor
@@ -91,17 +92,30 @@ def save(model: Aasist, path: Path | str, **notes: str) -> None:
 
 
 def load(path: Path | str) -> Aasist:
-    """Read a checkpoint of ours (``.safetensors``) or a published one (``.pth``) -> the model, in eval mode."""
+    """Read a checkpoint of ours (``.safetensors``) or a published one (``.pth``) -> the model, in eval mode.
+
+    Raises ``ModelError`` with one line that names the file, whatever is in it.
+    """
     path = Path(path)
     if not path.is_file():
         raise ModelError("unknown_model", f"{path}: no such checkpoint")
-    architecture, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
+    try:
+        architecture, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
+        return _built(architecture, state)
+    except ModelError as error:
+        raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
+
+
+def _built(architecture: Architecture, state: dict[str, Tensor]) -> Aasist:
     model = Aasist(architecture)
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError("checkpoint", f"{path}: the weights do not fit {architecture.name}: {reason}") from error
+        reason = _one_line(str(error))
+        raise ModelError("checkpoint", f"the weights do not fit {architecture.name}: {reason}") from error
+    broken = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
+    if broken:
+        raise ModelError("checkpoint", f"weights that are not finite: {', '.join(broken)}")
     return model.eval()
 
 
@@ -111,22 +125,28 @@ def _read_safetensors(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise ModelError("checkpoint", f"{path}: not a safetensors file: {error}") from error
+        raise ModelError("checkpoint", f"not a safetensors file: {error}") from error
     if RECIPE_KEY not in metadata:
-        raise ModelError("checkpoint", f"{path}: no {RECIPE_KEY!r} in its metadata: not a checkpoint of ours")
+        raise ModelError("checkpoint", f"no {RECIPE_KEY!r} in its metadata: not a checkpoint of ours")
     return Architecture.from_json(metadata[RECIPE_KEY]), state
 
 
 def _read_published(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     try:
-        # weights_only: tensors are read, code in the pickle is refused.
-        published = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ModelError("checkpoint", f"{path}: not a PyTorch file of plain tensors; nothing was run") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other makers, which are refused anyway
+            # weights_only: tensors are read, code in the pickle is refused.
+            published = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises nearly anything: KeyError, IndexError, struct.error, ...
+        raise ModelError("checkpoint", "not a PyTorch file of plain tensors; nothing was run") from error
     if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
-        raise ModelError("checkpoint", f"{path}: expected a state dict of tensors, got {type(published).__name__}")
+        raise ModelError("checkpoint", f"expected a state dict of tensors, got {type(published).__name__}")
     state = translate(published)
     width = state.get("encoder.blocks.5.conv2.weight")
-    light = width is not None and width.shape[0] == AASIST_L.channels[-1]
+    light = width is not None and width.shape[:1] == AASIST_L.channels[-1:]
     # Temperatures and pooling ratios are not in the weights; the two published widths tell them.
     return (AASIST_L if light else AASIST), state
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:400]

@@ -57,5 +57,5 @@ class Encoder(nn.Module):
             # The floor, 60 dB under the window's level, keeps dither and noise floors from telling the class.
             features = torch.log(features + 1e-3)
         features = functional.selu(self.norm(features))
-        features = self.blocks(features)
-        return features
+        encoded: Tensor = self.blocks(features)
+        return encoded

@@ -9,9 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-ATTENTION_DROPOUT = 0.2
-POOLING_DROPOUT = 0.3
-
 
 def pairwise(nodes: Tensor, projection: nn.Linear) -> Tensor:
     """Nodes (B, N, D), projection D -> E: ``tanh(projection(x_i * x_j))`` for all pairs -> (B, E, N, N)."""
@@ -33,9 +30,9 @@ def node_norm(norm: nn.BatchNorm1d, nodes: Tensor) -> Tensor:
 class GraphAttention(nn.Module):
     """Nodes (B, N, dim_in) of a fully connected graph -> nodes (B, N, dim_out)."""
 
-    def __init__(self, dim_in: int, dim_out: int, temperature: float) -> None:
+    def __init__(self, dim_in: int, dim_out: int, temperature: float, dropout: float) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.dropout = temperature, dropout
         self.pair_projection = nn.Linear(dim_in, dim_out)
         self.pair_weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(dim_out, 1)))
         self.attended = nn.Linear(dim_in, dim_out)
@@ -43,7 +40,7 @@ class GraphAttention(nn.Module):
         self.norm = nn.BatchNorm1d(dim_out)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        nodes = functional.dropout(nodes, ATTENTION_DROPOUT, self.training)
+        nodes = functional.dropout(nodes, self.dropout, self.training)
         scores = pair_scores(pairwise(nodes, self.pair_projection), self.pair_weight)
         attention = torch.softmax(scores / self.temperature, dim=-1)
         return functional.selu(node_norm(self.norm, self.attended(attention @ nodes) + self.own(nodes)))
@@ -56,9 +53,9 @@ class HeterogeneousAttention(nn.Module):
     among spectral nodes and one across. The master node gathers from all of them, and none from it.
     """
 
-    def __init__(self, dim_in: int, dim_out: int, temperature: float) -> None:
+    def __init__(self, dim_in: int, dim_out: int, temperature: float, dropout: float) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.dropout = temperature, dropout
         self.temporal_projection = nn.Linear(dim_in, dim_in)
         self.spectral_projection = nn.Linear(dim_in, dim_in)
         self.pair_projection = nn.Linear(dim_in, dim_out)
@@ -79,7 +76,7 @@ class HeterogeneousAttention(nn.Module):
     def forward(self, temporal: Tensor, spectral: Tensor, master: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count = temporal.shape[1]
         nodes = torch.cat([self.temporal_projection(temporal), self.spectral_projection(spectral)], dim=1)
-        nodes = functional.dropout(nodes, ATTENTION_DROPOUT, self.training)
+        nodes = functional.dropout(nodes, self.dropout, self.training)
 
         attention = torch.softmax(self._scores(nodes, count) / self.temperature, dim=-1)
         new_master = self._master(nodes, master)
@@ -114,18 +111,19 @@ def kept_nodes(count: int, ratio: float) -> int:
 
     Float64 matters: 0.7 * 90 is 62.99..., so 62 nodes are kept and not 63.
     """
-    return torch.sym_max(torch.sym_int(count * ratio), 1)
+    kept: int = torch.sym_max(torch.sym_int(count * ratio), 1)  # type: ignore[no-untyped-call]
+    return kept
 
 
 class GraphPool(nn.Module):
     """Nodes (B, N, D) -> the best (B, max(int(N * ratio), 1), D) in order of score, each scaled by its score."""
 
-    def __init__(self, dim: int, ratio: float) -> None:
+    def __init__(self, dim: int, ratio: float, dropout: float) -> None:
         super().__init__()
-        self.ratio = ratio
+        self.ratio, self.dropout = ratio, dropout
         self.score = nn.Linear(dim, 1)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        scores = torch.sigmoid(self.score(functional.dropout(nodes, POOLING_DROPOUT, self.training)))
+        scores = torch.sigmoid(self.score(functional.dropout(nodes, self.dropout, self.training)))
         best = torch.topk(scores, kept_nodes(nodes.shape[1], self.ratio), dim=1).indices
         return torch.gather(nodes * scores, 1, best.expand(-1, -1, nodes.shape[2]))

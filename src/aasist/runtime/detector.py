@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from aasist.audio.listen import Listener
 from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
-from aasist.errors import AudioError
+from aasist.errors import AasistError, ModelError
 from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
@@ -38,6 +39,8 @@ class Detector:
         channel: int | None = None,
         limits: ReadLimits | None = None,
     ) -> None:
+        if threshold is not None and not math.isfinite(threshold):
+            raise ValueError(f"threshold must be a finite number, got {threshold}")
         self.threads = threads or available_threads()
         opened = open_model(model, threads=self.threads)
         self.session, self.notes, self.model = opened.session, opened.notes, opened.identity
@@ -49,7 +52,7 @@ class Detector:
         """Judge a path, bytes, a binary file object, or ``(samples (N,) or (N, C), sample_rate)``.
 
         ``progress`` is called with the seconds of audio judged so far. Raises ``AudioError`` where the recording cannot
-        be judged at all.
+        be judged at all, ``ModelError`` where the model fails on it.
         """
         windows: list[Span] = []
         batch: list[Window] = []
@@ -96,7 +99,7 @@ class Detector:
         for source in sources:
             try:
                 yield self.detect(source)
-            except AudioError as error:
+            except AasistError as error:
                 yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
 
     def _label(self, llr: float | None, *, undecided: bool) -> Label:
@@ -109,6 +112,8 @@ class Detector:
         margins = logits[:, BONAFIDE].astype(np.float64) - logits[:, SPOOF]
         calibration = self.notes.calibration
         llrs = margins if calibration is None else calibration.slope * margins + calibration.offset
+        if not np.isfinite(llrs).all():
+            raise ModelError("model", f"the model {self.model.name!r} gave a score that is not a finite number")
         return [
             Span(
                 start=round(window.start / SAMPLE_RATE, 3),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import UnionType
 
 from aasist.errors import ModelError
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
@@ -21,6 +22,9 @@ DIGEST_KEY = "aasist.digest"
 FORMAT = 1
 """Version of the notes; a file with a newer one needs a newer ``aasist``."""
 MOST_BYTES = 1 << 30
+MOST_WINDOW_SAMPLES = 1 << 24
+"""17 minutes; a batch of such windows still fits into memory."""
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 _METADATA_FIELD = 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -33,7 +37,7 @@ class Calibration:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.slope) and math.isfinite(self.offset) and self.slope > 0):
+        if not (_is_finite(self.slope) and _is_finite(self.offset) and self.slope > 0):
             raise ModelError("model", f"calibration must be finite with a positive slope, got {self}")
 
 
@@ -61,14 +65,26 @@ class ModelNotes:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        expected = {"sample_rate": self.sample_rate == SAMPLE_RATE, "pooling": self.pooling == "mean"}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, _KINDS[str(field.type)]) or isinstance(value, bool):
+                raise ModelError("model", f"the model's {field.name} must be {field.type}, got {value!r}")
+        expected = {
+            "sample_rate": self.sample_rate == SAMPLE_RATE,
+            "pooling": self.pooling == "mean",
+            "precision": self.precision in PRECISIONS,
+        }
         for key, met in expected.items():
             if not met:
                 raise ModelError("model", f"this version cannot run a model with {key} {getattr(self, key)!r}")
         if self.format > FORMAT:
             raise ModelError("model", f"the model file has format {self.format}, newer than {FORMAT}: update aasist")
-        if not 0 < self.hop_samples <= self.window_samples or not math.isfinite(self.threshold):
-            raise ModelError("model", "hop must be above 0 and at most a window, and the threshold finite")
+        if not 0 < self.hop_samples <= self.window_samples <= MOST_WINDOW_SAMPLES or not _is_finite(self.threshold):
+            raise ModelError(
+                "model",
+                f"the hop must be above 0 and at most a window, a window at most {MOST_WINDOW_SAMPLES:,} samples and the "
+                f"threshold finite, got {self.hop_samples}, {self.window_samples} and {self.threshold}",
+            )
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -84,8 +100,20 @@ class ModelNotes:
             if values.get("calibration") is not None:
                 values["calibration"] = Calibration(**values["calibration"])
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ModelError("model", f"the model's metadata cannot be read: {error}") from error
+
+
+_KINDS: dict[str, type | UnionType] = {
+    "str": str,
+    "int": int,
+    "float": int | float,
+    "Calibration | None": Calibration | None,
+}
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
@@ -96,7 +124,7 @@ def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
 
 
 def with_notes(onnx: bytes, notes: ModelNotes) -> bytes:
-    """ONNX bytes with ``notes`` and the digest as their metadata entries."""
+    """ONNX bytes with ``notes`` and the digest as their metadata entries; ``ModelError`` if they are not ONNX."""
     bare = b"".join(raw for key, raw in _entries(onnx) if key not in (NOTES_KEY, DIGEST_KEY))
     noted = bare + _metadata_entry(NOTES_KEY, notes.to_json())
     return noted + _metadata_entry(DIGEST_KEY, digest(noted))
@@ -120,14 +148,19 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
     except OSError as error:
         raise ModelError("unknown_model", f"{path}: cannot be read: {error.strerror}") from error
     try:
-        metadata = {key: _value(raw) for key, raw in _entries(content) if key in (NOTES_KEY, DIGEST_KEY)}
-    except (ValueError, IndexError, UnicodeDecodeError) as error:
-        raise ModelError("model", f"{path}: not an ONNX file, or a damaged one") from error
+        return content, notes_of(content)
+    except ModelError as error:
+        raise ModelError(error.code, f"{path}: {error.message}") from error
+
+
+def notes_of(content: bytes) -> ModelNotes:
+    """The notes in a model file's bytes; ``ModelError`` if it is not ours or was altered."""
+    metadata = {key: _value(raw) for key, raw in _entries(content) if key in (NOTES_KEY, DIGEST_KEY)}
     if set(metadata) != {NOTES_KEY, DIGEST_KEY}:
-        raise ModelError("foreign_model", f"{path}: not a model of ours: make one with 'aasist export'")
+        raise ModelError("foreign_model", "not a model of ours: make one with 'aasist export'")
     if metadata[DIGEST_KEY] != digest(content):
-        raise ModelError("altered_model", f"{path}: the file was altered after it was made: its digest does not match")
-    return content, ModelNotes.from_json(metadata[NOTES_KEY])
+        raise ModelError("altered_model", "the file was altered after it was made: its digest does not match")
+    return ModelNotes.from_json(metadata[NOTES_KEY])
 
 
 def _entries(onnx: bytes) -> Iterator[tuple[str | None, bytes]]:
@@ -145,9 +178,9 @@ def _entries(onnx: bytes) -> Iterator[tuple[str | None, bytes]]:
         elif kind in (_FIXED64, _FIXED32):
             position += 8 if kind == _FIXED64 else 4
         else:
-            raise ValueError(f"wire type {kind}")
+            raise _damaged(f"a field has wire type {kind}")
         if position > len(onnx):
-            raise ValueError("a field runs past the end")
+            raise _damaged("a field runs past the end")
         is_metadata = tag >> 3 == _METADATA_FIELD and kind == _BYTES
         yield (_strings(onnx[payload:position])[0] if is_metadata else None), onnx[start:position]
 
@@ -159,10 +192,13 @@ def _strings(entry: bytes) -> tuple[str, str]:
         tag, position = _varint(entry, position)
         length, position = _varint(entry, position)
         if tag & 7 != _BYTES or position + length > len(entry):
-            raise ValueError("a metadata entry is damaged")
+            raise _damaged("a metadata entry is broken")
         found[tag >> 3] = entry[position : position + length]
         position += length
-    return found[1].decode(), found[2].decode()
+    try:
+        return found[1].decode(), found[2].decode()
+    except UnicodeDecodeError as error:
+        raise _damaged("a metadata entry is no text") from error
 
 
 def _value(raw: bytes) -> str:
@@ -175,13 +211,19 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     """A base-128 number -> its value and the position after it."""
     value = shift = 0
     while True:
+        if position >= len(data):
+            raise _damaged("a number runs past the end")
         byte = data[position]
         value |= (byte & 0x7F) << shift
         position, shift = position + 1, shift + 7
         if byte < 0x80:
             return value, position
         if shift > 63:
-            raise ValueError("a number is too long")
+            raise _damaged("a number is too long")
+
+
+def _damaged(what: str) -> ModelError:
+    return ModelError("model", f"not an ONNX file, or a damaged one: {what}")
 
 
 def _metadata_entry(key: str, value: str) -> bytes:

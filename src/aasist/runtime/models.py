@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -48,7 +49,7 @@ def open_model(model: str | Path, *, threads: int) -> OpenModel:
     if isinstance(model, str) and model in shipped():
         return _open_onnx(shipped_folder() / shipped()[model]["file"], shipped()[model]["sha256"], threads)
     path = Path(model)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
         names = ", ".join(shipped())
         raise ModelError("unknown_model", f"no such model: {str(model)!r} is neither shipped ({names}) nor a file")
     if path.suffix in CHECKPOINT_SUFFIXES:

@@ -30,8 +30,13 @@ class OnnxSession:
             raise ModelError("model", f"expected input 'waveform' and output 'logits', got {inputs} and {outputs}")
 
     def run(self, windows: Float32) -> Float32:
-        """Windows (B, T) float32 -> logits (B, 2) float32."""
-        (logits,) = self._session.run(["logits"], {"waveform": np.ascontiguousarray(windows, dtype=np.float32)})
+        """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
+        try:
+            (logits,) = self._session.run(["logits"], {"waveform": np.ascontiguousarray(windows, dtype=np.float32)})
+        except Exception as error:  # as above
+            raise ModelError("model", f"ONNX Runtime cannot run the model: {_one_line(error)}") from error
+        if logits.shape != (len(windows), 2):
+            raise ModelError("model", f"expected logits of shape ({len(windows)}, 2), got {logits.shape}")
         return np.asarray(logits, dtype=np.float32)
 
 

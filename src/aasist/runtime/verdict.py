@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from aasist.errors import AasistError
@@ -73,7 +74,13 @@ class Verdict:
 
     def to_json(self, *, timeline: bool = False) -> str:
         """One line of JSON, never with NaN or Infinity."""
-        return json.dumps(self.to_dict(timeline=timeline), ensure_ascii=False, allow_nan=False)
+        values = self.to_dict(timeline=timeline)
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # a file name that is not UTF-8: escaped, it can be written and comes back
+            text = json.dumps(values, allow_nan=False)
+        return text
 
 
 def unjudged(path: str, error: AasistError, *, threshold: float, model: ModelIdentity) -> Verdict:
@@ -111,7 +118,7 @@ def merged(windows: Sequence[Span], threshold: float) -> tuple[Span, ...]:
     ordered = sorted(windows, key=lambda window: window.start)
     segments: list[tuple[float, float, float]] = []
     first = 0
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         while first < len(ordered) and ordered[first].end <= start:
             first += 1
         covering = []
@@ -122,11 +129,16 @@ def merged(windows: Sequence[Span], threshold: float) -> tuple[Span, ...]:
                 covering.append(window.llr)
         if not covering:
             continue
-        llr = sum(covering) / len(covering)
+        llr = _mean(covering, [1.0] * len(covering))
         last = segments[-1] if segments else None
         if last and last[1] == start and (last[2] >= threshold) == (llr >= threshold):
-            weight = last[1] - last[0]
-            segments[-1] = (last[0], end, (last[2] * weight + llr * (end - start)) / (weight + end - start))
+            segments[-1] = (last[0], end, _mean((last[2], llr), (start - last[0], end - start)))
         else:
             segments.append((start, end, llr))
     return tuple(Span(start, end, score_of(llr), llr) for start, end, llr in segments)
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    mean = sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+    # Rounding must not carry a mean out of its values, and so across a threshold that all of them reach.
+    return max(min(values), min(mean, max(values)))
