@@ -49,7 +49,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name == "dropouts":
+            if field.name == "dropouts":  # unlike every other number, these may be 0
                 continue
             wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in PER_BLOCK)
             if wanted is not None:
@@ -57,8 +57,7 @@ class Architecture:
         for key in ("spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
             if getattr(self, key) > 1:
                 raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
-        shares = [value for value in self.dropouts if isinstance(value, int | float) and 0 <= value < 1]
-        if len(shares) != len(self.dropouts) or len(shares) != 4:
+        if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
             raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
         choices = {"level": ("none", "rms"), "compression": ("none", "log")}
         for key, allowed in choices.items():
@@ -99,6 +98,10 @@ class Architecture:
 
 PER_BLOCK = ("channels", "time_pools")
 """Fields with one number for each residual block, of which there may be any number."""
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _wanted(value: object, default: object, *, any_length: bool = False) -> str | None:

@@ -6,7 +6,6 @@ from typing import Any, NoReturn, cast
 
 import av
 import av.error
-import av.logging
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
@@ -39,8 +38,6 @@ _FEWEST_BYTES_PER_SECOND = 100
 
 _LOST_FRACTION = 0.01
 """Packets that may fail to decode before the file counts as damaged: the first one often does after a cut."""
-
-av.logging.set_level(None)
 
 
 @functools.cache

@@ -41,7 +41,7 @@ class ReadLimits:
     max_decode_seconds: float = 1_800.0
 
 
-class Refused(Exception):  # noqa: N818  # a turn in the search for a decoder, not yet an error
+class Refused(Exception):
     """This decoder cannot read this file; another one might. Never leaves the room."""
 
 

@@ -42,8 +42,9 @@ def open_audio(source: Source, *, channel: int | None = None, limits: ReadLimits
     ``channel`` picks one channel, counted from 0; without it all are mixed by their mean. libsndfile is tried first,
     FFmpeg takes what it refuses. Whatever the bytes, only `AudioError` is raised, with code ``not_found``,
     ``permission``, ``is_directory``, ``not_a_file``, ``empty``, ``too_large``, ``playlist``, ``unreadable``,
-    ``no_audio``, ``sample_rate``, ``channels``, ``channel``, ``timeout`` or ``not_finite`` here, and ``too_short``,
-    ``too_long``, ``timeout``, ``not_finite`` or ``unreadable`` while blocks are read.
+    ``no_audio``, ``sample_rate``, ``channels``, ``channel``, ``too_long`` or ``timeout`` here, and ``too_short``,
+    ``too_long``, ``timeout``, ``not_finite``, ``unreadable``, ``sample_rate``, ``channels`` or ``channel`` (a source
+    may change on the way) while blocks are read. A source of another type is a `TypeError`.
     """
     limits = limits or ReadLimits()
     with ExitStack() as stack:

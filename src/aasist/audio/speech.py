@@ -115,6 +115,7 @@ class SpeechStream:
 
     def _advance(self, *, final: bool) -> Iterator[tuple[Float32, Mask]]:
         waiting = np.concatenate([np.zeros(0, np.float32), *self._waiting])
+        self._waiting = []
         if not self._started:
             quiet = _leading_quiet_chunks(waiting)
             self._started = quiet * CHUNK_SAMPLES < len(waiting) // CHUNK_SAMPLES * CHUNK_SAMPLES
@@ -148,9 +149,9 @@ def _leading_quiet_chunks(samples: Float32) -> int:
 
 def chunk_powers(samples: Float32) -> Float32:
     """Samples (N,) -> mean square of each chunk (ceil(N / 512),); what misses in the last chunk counts as silence."""
-    chunks = -(-len(samples) // CHUNK_SAMPLES)
-    padded = np.pad(samples, (0, chunks * CHUNK_SAMPLES - len(samples))).reshape(chunks, CHUNK_SAMPLES)
-    return cast(Float32, np.einsum("ij,ij->i", padded, padded) / np.float32(CHUNK_SAMPLES))
+    missing = -len(samples) % CHUNK_SAMPLES
+    chunks = (np.pad(samples, (0, missing)) if missing else samples).reshape(-1, CHUNK_SAMPLES)
+    return cast(Float32, np.einsum("ij,ij->i", chunks, chunks) / np.float32(CHUNK_SAMPLES))
 
 
 def speech_probabilities(span: Float32, lead: Float32 | None = None, *, threads: int = 1) -> Float32:
@@ -171,13 +172,13 @@ def speech_probabilities(span: Float32, lead: Float32 | None = None, *, threads:
     audible = np.flatnonzero((powers >= GATE_POWER).any(axis=1))
     batches = [audible[first : first + BATCH_STRIPES] for first in range(0, len(audible), BATCH_STRIPES)]
 
-    gain = _gain(powers)
+    padded *= _gain(powers)
     probabilities = np.zeros((stripes, STRIPE_CHUNKS), np.float32)
 
     def run(batch: NDArray[np.intp]) -> None:
         fresh = np.flatnonzero(batch == 0) if starts_here else np.zeros(0, np.intp)
         needed = min(STRIPE_CHUNKS, chunks - int(batch[0]) * STRIPE_CHUNKS)
-        probabilities[batch, :needed] = _run_batch(views[batch] * gain, fresh, needed)
+        probabilities[batch, :needed] = _run_batch(views[batch], fresh, needed)
 
     if min(threads, len(batches)) > 1:
         with ThreadPoolExecutor(threads) as pool:

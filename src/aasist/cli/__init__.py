@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,13 @@ class Verbs(click.Group):
         command: click.Command = getattr(import_module(f"aasist.cli.{cmd_name}"), cmd_name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough; click would exit with 1
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -47,6 +55,3 @@ def main(arguments: list[str] | None = None) -> Any:
     except AasistError as error:
         click.echo(f"aasist: {error.message}", err=True)
         sys.exit(2)
-    except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough
-        sys.stderr.close()
-        sys.exit(0)

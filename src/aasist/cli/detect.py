@@ -94,6 +94,10 @@ def detect(
                 from aasist.cli.plot import require_matplotlib
 
                 require_matplotlib()
+                try:
+                    plot.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise click.UsageError(f"cannot write into {plot}: {error.strerror}") from error
             from aasist.runtime.detector import Detector
 
             limits = ReadLimits(max_seconds=max_seconds, max_bytes=max_bytes)
@@ -102,7 +106,7 @@ def detect(
             # No recording can be judged: it is said once for people, and for each recording in the objects.
             rows.complain(f"aasist: {error.message}")
             detector = error
-        for number, (name, source) in enumerate(find(paths)):
+        for number, (name, source) in enumerate(find(paths, max_bytes)):
             if isinstance(detector, AasistError):
                 identity = ModelIdentity(model, None, None)
                 verdict = unjudged(name, detector, threshold=threshold or 0.0, model=identity)
@@ -112,7 +116,7 @@ def detect(
                     from aasist.cli.plot import draw
 
                     picture = draw(verdict, source, plot, number, channel=channel, limits=limits)
-                    click.echo(f"{verdict.path}: drawn in {picture}", err=True)
+                    rows.complain(f"{verdict.path}: drawn in {picture}")
                 if verdict.error is not None:
                     rows.complain(f"aasist: {verdict.path}: {verdict.error.message}")
             failed += verdict.error is not None
@@ -122,33 +126,46 @@ def detect(
     sys.exit(1 if failed else 0)
 
 
-def find(paths: tuple[str, ...]) -> Iterator[tuple[str, str | io.BytesIO | AudioError]]:
-    """The recordings that the arguments name, in the order given: each one's name, and its source or what is wrong."""
+def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | io.BytesIO | AudioError]]:
+    """The recordings that the arguments name, in the order given: each one's name, and its source or what is wrong.
+
+    Of standard input ``max_bytes`` are kept and one more, which is enough to refuse it.
+    """
     from aasist.audio.files import find_audio
 
     for path in paths:
         if path == STANDARD_INPUT:
-            yield path, read_standard_input()
+            yield path, read_standard_input(max_bytes)
             continue
         matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
+        if "**" in path:  # it matches the files within the folders too, which would be judged twice
+            matches = [match for match in matches if not os.path.isdir(match)]
         for match in matches or [path]:
             if not os.path.isdir(match):
                 yield match, match
                 continue
-            unreadable: list[tuple[str, AudioError]] = []
+            unreadable: list[tuple[Path, AudioError]] = []
             try:
-                for file in find_audio(match, on_error=lambda at, why: unreadable.append((str(at), why))):  # noqa: B023
-                    yield str(file), str(file)
+                for file in find_audio(match, on_error=lambda at, why: unreadable.append((at, why))):  # noqa: B023
+                    name = as_given(match, file)
+                    yield name, name
             except AudioError as error:
-                unreadable.append((match, error))
-            yield from unreadable
+                unreadable.append((Path(match), error))
+            for folder, why in unreadable:
+                yield as_given(match, folder), why
 
 
-def read_standard_input() -> io.BytesIO | AudioError:
+def as_given(folder: str, path: Path) -> str:
+    """A path below ``folder`` with the folder's name as it was given: ``./calls`` stays so."""
+    below = path.relative_to(folder)
+    return os.path.join(folder, below) if below.parts else folder  # noqa: PTH118 (Path would tidy it)
+
+
+def read_standard_input(max_bytes: int) -> io.BytesIO | AudioError:
     """All of standard input; it is kept because a plot reads it twice."""
-    if sys.stdin.buffer.isatty():
-        return AudioError("empty", "standard input is a terminal: pipe a recording into it")
-    return io.BytesIO(sys.stdin.buffer.read())
+    if sys.stdin is None or sys.stdin.buffer.isatty():
+        return AudioError("empty", "standard input is closed or a terminal: pipe a recording into it")
+    return io.BytesIO(sys.stdin.buffer.read(max_bytes + 1))
 
 
 def judge(detector: Detector, name: str, source: str | io.BytesIO | AudioError, rows: Rows) -> Verdict:
@@ -160,5 +177,5 @@ def judge(detector: Detector, name: str, source: str | io.BytesIO | AudioError, 
             raise source
         with rows.progress(name) as report:
             return replace(detector.detect(source, progress=report), path=name)
-    except AudioError as error:
+    except AasistError as error:
         return unjudged(name, error, threshold=detector.threshold, model=detector.model)

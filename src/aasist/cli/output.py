@@ -15,9 +15,12 @@ class JsonLines:
     """Lines go to a temporary file beside ``path``, which takes its name when the work ended without an exception."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        # A link stays one, and what it leads to is replaced.
+        self.path = Path(os.path.realpath(path))
 
     def __enter__(self) -> Self:
+        if self.path.exists() and not self.path.is_file():
+            raise click.UsageError(f"cannot write {self.path}: it is a folder or a device, a file was wanted")
         try:
             handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         except OSError as error:

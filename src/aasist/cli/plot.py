@@ -94,7 +94,7 @@ def draw(
             strip.push(block)
     folder.mkdir(parents=True, exist_ok=True)
     # The number keeps a/call.wav and b/call.wav apart.
-    stem = re.sub(r"[^\w.-]+", "_", Path(verdict.path).name).strip("._") or "recording"
+    stem = re.sub(r"[^\w.-]+", "_", Path(verdict.path).name).strip("._-") or "recording"
     path = folder / f"{number + 1:03}-{stem}.png"
     figure = picture(verdict, strip)
     figure.savefig(path, dpi=110)

@@ -65,6 +65,7 @@ class Rows:
 
     def complain(self, line: str) -> None:
         """One line on stderr, above the bar if there is one."""
+        line = printable(line)
         if self.bars is None:
             click.echo(line, err=True)
         else:
@@ -109,8 +110,14 @@ def row(verdict: Verdict) -> Text:
     line = Text(f"{verdict.label or 'error':<9} {score:>5} ", style=style)
     line.append(f"{length:>8}  ", style="default")
     line.append(f"[{bar(verdict)}]" if verdict.error is None else " " * (BAR_CELLS + 2), style=style)
-    line.append(f"  {verdict.path}", style="default")
+    line.append(f"  {printable(verdict.path)}", style="default")
     return line
+
+
+def printable(text: str) -> str:
+    """Text on one line that a terminal shows and never obeys: control characters, and bytes of a file name that are
+    no UTF-8, as escapes."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def bar(verdict: Verdict, cells: int = BAR_CELLS) -> str:

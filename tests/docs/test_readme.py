@@ -1,0 +1,86 @@
+"""What README and docs say is what the code does."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from aasist.cli import aasist
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with every file that README's commands name, made from the examples."""
+    examples = ROOT / "examples"
+    shutil.copy(examples / "spoof-kokoro-en.m4a", tmp_path / "call.m4a")
+    samples, rate = soundfile.read(examples / "human-librivox-en.flac")
+    soundfile.write(tmp_path / "suspicious.mp3", samples, rate)
+    for folder in ("interviews", "more"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "one.wav", samples, rate)
+    shutil.copy(ROOT / "src/aasist/models/efficient.onnx", tmp_path / "mine.onnx")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shell_lines() -> list[str]:
+    """The lines of README's sh blocks, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+DETECT_LINES = [line for line in shell_lines() if line.startswith(("aasist detect", "aasist models"))]
+
+
+def test_the_readme_names_the_two_commands_and_at_least_five_calls():
+    assert {"make detect", "make test"} <= set(shell_lines())
+    assert len(DETECT_LINES) >= 5
+
+
+@pytest.mark.parametrize("line", DETECT_LINES)
+def test_each_command_of_the_readme_runs_as_written(line, desk):
+    result = CliRunner().invoke(aasist, shlex.split(line)[1:])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip()
+
+
+def test_the_python_snippet_of_the_readme_gives_a_verdict(desk):
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (desk / "snippet.py").write_text(snippet)
+    names = runpy.run_path(str(desk / "snippet.py"))
+    assert names["verdict"].label in {"bonafide", "spoof"}
+    assert 0.0 <= names["verdict"].score <= 1.0
+    assert names["verdict"].segments
+
+
+def test_generated_parts_of_the_docs_are_as_the_code_would_write_them(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
+    main = runpy.run_path(str(ROOT / "docs/generate.py"))["main"]
+    assert main() == 0, capsys.readouterr().err
+
+
+def test_the_model_card_figures_are_those_of_the_shipped_file():
+    names = runpy.run_path(str(ROOT / "docs/generate.py"))
+    assert names["card"]()["model"]["sha256"] == names["models"]()["efficient"]["sha256"]
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_example_is_described_with_its_licence():
+    text = (ROOT / "examples/README.md").read_text()
+    for path in (ROOT / "examples").iterdir():
+        if path.suffix in {".wav", ".flac", ".m4a", ".opus", ".mp3"}:
+            assert f"`{path.name}`" in text

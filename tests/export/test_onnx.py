@@ -1,0 +1,217 @@
+"""Exported files: the logits of torch at every length and batch, and nothing of this machine in their bytes."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import platform
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from aasist.errors import ModelError
+from aasist.export import onnx as exporting
+from aasist.export.onnx import export, largest_difference
+from aasist.model import checkpoint
+from aasist.model.aasist import Aasist
+from aasist.recipe import AASIST_L, Architecture
+from aasist.runtime import modelfile
+from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.onnx import OnnxSession
+
+LENGTHS = (173, 174, 1_000, 4_001, 7_999, 8_000, 13_000, 24_600, 26_000, 50_003)
+"""Samples: the shortest the small model takes, its window, and 90, 170 and 180 temporal nodes, among others."""
+
+NINETY_NODES = 13_000
+
+
+def noise(batch: int, samples: int, seed: int = 0) -> NDArray[np.float32]:
+    return (0.1 * np.random.default_rng(seed).standard_normal((batch, samples))).astype(np.float32)
+
+
+def of_torch(model: Aasist, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return model(torch.from_numpy(waveform)).numpy()
+
+
+@pytest.fixture(scope="module")
+def session(small_onnx: Path) -> OnnxSession:
+    """The small model's file, opened."""
+    return OnnxSession(small_onnx.read_bytes(), precision="fp32", threads=1)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_the_file_gives_the_logits_of_torch_at_each_of_ten_lengths(
+    length: int, session: OnnxSession, small_model: Aasist
+) -> None:
+    assert small_model.shortest_samples == LENGTHS[0]
+    waveform = noise(2, length)
+    np.testing.assert_allclose(session.run(waveform), of_torch(small_model, waveform), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8, 17])
+def test_the_file_gives_the_logits_of_torch_for_any_batch(
+    batch: int, session: OnnxSession, small_model: Aasist
+) -> None:
+    waveform = noise(batch, 8_000, seed=batch)
+    logits = session.run(waveform)
+    np.testing.assert_allclose(logits, of_torch(small_model, waveform), rtol=0, atol=1e-4)
+    alone = np.concatenate([session.run(row[None]) for row in waveform])
+    np.testing.assert_allclose(alone, logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-30, 1e-7, 1e-5, 1e-3, 1.0, 30.0])
+def test_the_file_gives_the_logits_of_torch_at_any_level_and_for_silence(
+    level: float, session: OnnxSession, small_model: Aasist
+) -> None:
+    waveform = np.float32(10 * level) * noise(1, 8_000)
+    logits = session.run(waveform)
+    assert np.isfinite(logits).all()
+    np.testing.assert_allclose(logits, of_torch(small_model, waveform), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [NINETY_NODES, 24_600, 26_000])
+def test_pooling_in_the_file_counts_in_float64_where_float32_would_keep_one_node_more(
+    samples: int, small_onnx: Path, session: OnnxSession, small_model: Aasist
+) -> None:
+    with torch.inference_mode():
+        nodes = small_model.features(torch.zeros(1, samples)).shape[3]
+    assert nodes in (90, 170, 180)
+    proto = onnx.load(str(small_onnx))
+    in_float64 = [tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.DOUBLE]
+    assert {float(numpy_helper.to_array(tensor)) for tensor in in_float64} == {0.5, 0.7}
+    for tensor in in_float64:
+        value = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    casts = [node for node in proto.graph.node if node.op_type == "Cast" and node.attribute[0].i == TensorProto.DOUBLE]
+    assert casts
+    for node in casts:
+        node.attribute[0].i = TensorProto.FLOAT
+    in_float32 = OnnxSession(proto.SerializeToString(), precision="fp32", threads=1)
+
+    waveform = noise(2, samples)
+    expected = of_torch(small_model, waveform)
+    np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-5)
+    # What the exporter writes by itself differs there, and only there.
+    assert np.abs(in_float32.run(waveform) - expected).max() > 1e-5
+    np.testing.assert_allclose(
+        in_float32.run(waveform[:, :8_000]), of_torch(small_model, waveform[:, :8_000]), atol=1e-5
+    )
+
+
+def test_input_and_output_have_our_names_types_and_dynamic_dimensions(small_onnx: Path) -> None:
+    graph = onnx.load(str(small_onnx)).graph
+    (waveform,), (logits,) = graph.input, graph.output
+    assert (waveform.name, logits.name) == ("waveform", "logits")
+    assert waveform.type.tensor_type.elem_type == logits.type.tensor_type.elem_type == TensorProto.FLOAT
+    batch, samples = waveform.type.tensor_type.shape.dim
+    assert (batch.dim_param, samples.dim_param) == ("batch", "samples")
+    rows, columns = logits.type.tensor_type.shape.dim
+    assert (rows.dim_param, columns.dim_value) == ("batch", 2)
+
+
+def test_the_file_is_one_valid_graph_of_standard_operators_without_outside_data(small_onnx: Path) -> None:
+    proto = onnx.load(str(small_onnx), load_external_data=False)
+    onnx.checker.check_model(proto)
+    assert {node.domain for node in proto.graph.node} <= {"", "ai.onnx"}
+    assert not proto.functions
+    assert not [tensor.name for tensor in proto.graph.initializer if tensor.external_data]
+
+
+def strings_that_would_tell() -> list[bytes]:
+    here = Path(__file__)
+    paths = {sysconfig.get_paths()["purelib"], sysconfig.get_paths()["stdlib"], str(Path.cwd()), str(Path.home())}
+    paths |= {str(parent) for parent in here.parents if len(parent.parts) > 1}
+    words = {"site-packages", ".py", 'File "', "forward(", "/tmp/", "pkg.torch", "torch.onnx", "stack_trace"}
+    user = {getpass.getuser(), platform.node()} if len(platform.node()) > 6 else set()
+    return [text.encode() for text in paths | words | {word for word in user if len(word) > 6}]
+
+
+def test_no_path_and_no_source_file_of_this_machine_is_in_the_bytes(small_onnx: Path) -> None:
+    content = small_onnx.read_bytes()
+    assert not [text for text in strings_that_would_tell() if text in content]
+
+
+def test_the_exporter_does_write_such_paths_when_they_are_not_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    proto = onnx.ModelProto(ir_version=10, doc_string="made in /tmp/ by x.py")
+    proto.metadata_props.add(key="pkg.torch.export", value='File "model.py"')
+    node = proto.graph.node.add(op_type="Abs", doc_string="x.py")
+    node.metadata_props.add(key="pkg.torch.onnx.stack_trace", value='File "aasist.py", line 3, in forward(')
+    value = proto.graph.input.add(name="waveform", doc_string="x.py")
+    value.metadata_props.add(key="pkg.torch.onnx.original_node_name", value="x.py")
+    proto.graph.metadata_props.add(key="source", value="x.py")
+    assert [text for text in strings_that_would_tell() if text in proto.SerializeToString()]
+    exporting._strip(proto)
+    assert not [text for text in strings_that_would_tell() if text in proto.SerializeToString()]
+
+
+def test_notes_and_a_digest_that_holds_are_in_the_file(small_onnx: Path, small_notes: ModelNotes) -> None:
+    content, notes = modelfile.read(small_onnx)
+    assert notes == small_notes
+    assert Architecture.from_json(notes.variant).name == "small"
+    metadata = {entry.key: entry.value for entry in onnx.load(str(small_onnx)).metadata_props}
+    assert set(metadata) == {modelfile.NOTES_KEY, modelfile.DIGEST_KEY}
+    assert metadata[modelfile.DIGEST_KEY] == modelfile.digest(content)
+    told = json.loads(metadata[modelfile.NOTES_KEY])
+    for key in ("name", "version", "variant", "sample_rate", "window_samples", "calibration", "threshold", "pooling",
+                "training", "licence"):  # fmt: skip
+        assert told[key] not in (None, ""), key
+
+
+def test_a_flipped_byte_anywhere_is_never_accepted(small_onnx: Path) -> None:
+    content = small_onnx.read_bytes()
+    random = np.random.default_rng(0)
+    tail = range(len(content) - 200, len(content))
+    positions = [*range(64), *random.integers(0, len(content), 200).tolist(), *tail]
+    for position in positions:
+        altered = bytearray(content)
+        altered[position] ^= 1 << int(random.integers(8))
+        with pytest.raises(ModelError) as caught:
+            modelfile.notes_of(bytes(altered))
+        assert caught.value.code in {"altered_model", "foreign_model", "model"}, position
+
+
+def test_export_reports_the_largest_difference_and_the_hash_is_that_of_the_file(
+    small_onnx: Path, small_model: Aasist, small_notes: ModelNotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "to_onnx", lambda model: onnx.load(str(small_onnx)))
+    again = tmp_path / "again.onnx"
+    assert 0 <= export(small_model, again, small_notes) <= 1e-5
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(small_onnx.read_bytes()).digest()
+
+
+def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(
+    small_onnx: Path, small_model: Aasist, small_notes: ModelNotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = onnx.load(str(small_onnx))
+    (bias,) = [tensor for tensor in proto.graph.initializer if tensor.name == "out.bias"]
+    for wrong in (numpy_helper.to_array(bias) + np.float32(3e-4), np.full(2, np.nan, np.float32)):
+        bias.CopyFrom(numpy_helper.from_array(wrong.astype(np.float32), "out.bias"))
+        monkeypatch.setattr(exporting, "to_onnx", lambda model: proto)
+        with pytest.raises(ModelError, match="differs from torch") as caught:
+            export(small_model, tmp_path / "wrong.onnx", small_notes)
+        assert caught.value.code == "export"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exact_light_model_with_its_published_weights_exports_and_agrees_at_198_000_samples(
+    reference: Path, tmp_path: Path
+) -> None:
+    model = checkpoint.load(reference / "AASIST-L.pth")
+    path = tmp_path / "light.onnx"
+    # Its own check covers 16,000 to 198,000 samples, alone and in batches of two.
+    assert export(model, path, ModelNotes(name="aasist-l", variant=AASIST_L.to_json())) <= 1e-4
+    content = path.read_bytes()
+    assert largest_difference(model, content, lengths=(2_315, 64_600, 198_000)) <= 1e-4
+    assert not [text for text in strings_that_would_tell() if text in content]
+    with np.load(reference / "parity.npz") as stored:
+        inputs, expected = stored["inputs"], stored["AASIST_L_logits"]
+    logits = OnnxSession(content, precision="fp32", threads=1).run(inputs)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)

@@ -1,0 +1,75 @@
+"""The fixed filters against the integral they come from, and against tones."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from aasist.model.aasist import Aasist
+from aasist.model.sinc import SincBands, mel_edges_hz, sinc_filters
+from aasist.session import SAMPLE_RATE
+
+from . import slow_twin
+
+
+@pytest.mark.parametrize(("bands", "taps"), [(70, 129), (12, 33)])
+def test_filters_are_the_hamming_windowed_integral_over_each_mel_band(bands: int, taps: int) -> None:
+    expected = slow_twin.sinc_filters(bands, taps, SAMPLE_RATE)
+    filters = sinc_filters(bands, taps)
+    assert filters.dtype == torch.float32
+    # The package takes the sines in float32, as the published weights were trained.
+    np.testing.assert_allclose(filters.numpy(), expected, rtol=0, atol=2e-5)
+    assert np.abs(expected).max(axis=1).min() > 5e-4, "a filter this small would pass whatever it held"
+
+
+def test_edges_of_the_bands_are_evenly_spaced_in_mel_from_0_to_8_khz() -> None:
+    edges = mel_edges_hz(70)
+    assert edges[0] == 0.0
+    assert edges[-1] == pytest.approx(8_000.0)
+    mels = 2595 * np.log10(1 + edges / 700)
+    np.testing.assert_allclose(np.diff(mels), mels[-1] / 70, rtol=1e-9)
+
+
+def test_a_tone_comes_out_of_the_band_that_holds_it() -> None:
+    edges = mel_edges_hz(12)
+    times = torch.arange(4_000) / SAMPLE_RATE
+    bands = SincBands(12, 129)
+    loudest = []
+    for low, high in pairwise(edges):
+        tone = torch.sin(2 * torch.pi * float(low + high) / 2 * times)
+        loudest.append(int(bands(tone[None]).square().mean(dim=2).argmax()))
+    assert loudest == list(range(12))
+
+
+def test_bands_agree_with_the_slow_twin_for_strides_that_do_and_do_not_divide_the_length() -> None:
+    waveform = torch.randn(2, 200, generator=torch.Generator().manual_seed(1))
+    for stride in (1, 3, 4):
+        layer = SincBands(5, 33, stride)
+        got = layer(waveform)
+        assert got.shape == (2, 5, (200 - 33) // stride + 1)
+        for row in range(2):
+            expected = slow_twin.sinc_bands(
+                layer.filters[:, 0].double().numpy(), waveform[row].double().numpy(), stride
+            )
+            np.testing.assert_allclose(got[row].numpy(), expected, atol=1e-6)
+
+
+def test_a_band_mask_silences_its_bands_and_leaves_the_others() -> None:
+    layer = SincBands(5, 33)
+    waveform = torch.randn(2, 100, generator=torch.Generator().manual_seed(2))
+    mask = torch.tensor([[1.0, 0.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 0.0, 0.0]])
+    masked, whole = layer(waveform, mask), layer(waveform)
+    assert torch.equal(masked, whole * mask[:, :, None])
+    assert masked[0, 1].abs().max() == 0
+    assert masked[1, 1].abs().max() > 0
+
+
+def test_filters_are_neither_in_the_state_dict_nor_trained(small_model: Aasist) -> None:
+    assert not [name for name in small_model.state_dict() if "sinc" in name or "filter" in name]
+    assert list(small_model.sinc.parameters()) == []
+    assert not small_model.sinc.filters.requires_grad
+    waveform = torch.randn(1, 2_000, requires_grad=True)
+    assert not small_model.sinc(waveform.detach()).requires_grad

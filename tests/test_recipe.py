@@ -1,0 +1,104 @@
+"""Architectures as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aasist.errors import ModelError
+from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, Architecture
+
+architectures = st.builds(
+    Architecture,
+    name=st.text(max_size=20),
+    level=st.sampled_from(["none", "rms"]),
+    bands=st.integers(4, 200),
+    kernel_samples=st.integers(0, 100).map(lambda n: 2 * n + 1),
+    front_pool=st.tuples(st.integers(1, 4), st.integers(1, 9)),
+    compression=st.sampled_from(["none", "log"]),
+    channels=st.just((4, 5)),
+    time_pools=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    unused_norms=st.booleans(),
+    temporal_ratio=st.floats(0.01, 1.0),
+)
+
+
+@given(architectures)
+def test_an_architecture_comes_back_from_json_as_it_was(architecture: Architecture) -> None:
+    text = architecture.to_json()
+    assert "\n" not in text
+    assert Architecture.from_json(text) == architecture
+
+
+def test_named_architectures_are_found_by_their_names_and_come_back_from_json() -> None:
+    assert {name: Architecture.from_json(a.to_json()) for name, a in ARCHITECTURES.items()} == {
+        "aasist": AASIST,
+        "aasist-l": AASIST_L,
+        "efficient": EFFICIENT,
+    }
+
+
+def test_a_recipe_names_only_what_differs_from_the_published_model() -> None:
+    assert Architecture.from_json("{}") == AASIST
+    assert Architecture.from_json('{"bands": 40}').bands == 40
+
+
+def test_an_unknown_key_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r"unknown keys in the recipe: \['bandz'\]; known: .*bands"):
+        Architecture.from_json('{"bandz": 70}')
+
+
+@pytest.mark.parametrize(("key", "value"), [("level", "peak"), ("compression", "cube")])
+def test_a_choice_that_is_not_offered_is_an_error(key: str, value: str) -> None:
+    with pytest.raises(ModelError, match=f"{key} must be one of none, .*got '{value}'"):
+        Architecture.from_json(json.dumps({key: value}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "3", '"aasist"', "[]", "[" * 100_000])
+def test_what_is_no_json_object_is_an_error(text: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Architecture.from_json(text)
+    assert caught.value.code == "recipe"
+
+
+wrong_values = st.one_of(
+    st.none(), st.text(), st.dictionaries(st.text(), st.integers()), st.lists(st.text(min_size=1), min_size=1)
+)
+
+
+@given(st.sampled_from(sorted(set(json.loads(AASIST.to_json())) - {"name", "level", "compression"})), wrong_values)
+def test_a_value_of_another_type_is_an_error_that_names_its_key(key: str, value: object) -> None:
+    with pytest.raises(ModelError) as caught:
+        Architecture.from_json(json.dumps({key: value}))
+    assert caught.value.code == "recipe"
+    assert key in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bands": 0},
+        {"bands": 70.5},
+        {"bands": True},
+        {"sinc_stride": 0},
+        {"window_samples": -1},
+        {"front_pool": [3]},
+        {"front_pool": [0, 3]},
+        {"channels": [32, 0, 32, 32, 32, 32]},
+        {"graph_dims": [64, 32, 16]},
+        {"temporal_ratio": 0.0},
+        {"temporal_ratio": 1.5},
+        {"temperatures": [1.0, 2.0]},
+        {"temperatures": [1.0, 2.0, 0.0]},
+        {"unused_norms": 1},
+        {"bands": 2, "front_pool": [3, 3]},
+    ],
+    ids=json.dumps,
+)
+def test_a_number_out_of_its_range_is_an_error_that_names_its_key(wrong: dict[str, object]) -> None:
+    with pytest.raises(ModelError) as caught:
+        Architecture.from_json(json.dumps(wrong))
+    assert next(iter(wrong)) in caught.value.message
