@@ -38,8 +38,8 @@ class Clips:
 def load(manifests: list[Path], split: str | None = None, shortest_seconds: float = 0.5) -> Clips:
     """Every clip of the manifests (of one split, if named) into memory; a folder stands for its manifest.tsv."""
     rows, parts = [], []
-    for manifest in manifests:
-        manifest = manifest / "manifest.tsv" if manifest.is_dir() else manifest
+    for given in manifests:
+        manifest = given / "manifest.tsv" if given.is_dir() else given
         with open(manifest, newline="") as file:
             wanted = [r for r in csv.DictReader(file, delimiter="\t") if split is None or r["split"] == split]
         for row in wanted:

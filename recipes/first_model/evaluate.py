@@ -117,12 +117,11 @@ def figures(scores: np.ndarray, rows: list[dict[str, str]]) -> dict[str, object]
 
 def ship(checkpoint: Path, corpus: Path, version: str, summary: str) -> None:
     """Export, calibrate on dev, write the package's model folder."""
-    from aasist.export.onnx import to_onnx
+    from aasist.export.onnx import export
     from aasist.model import checkpoint as checkpoints
     from aasist.runtime import modelfile
 
     model = checkpoints.load(checkpoint)
-    content = to_onnx(model).SerializeToString()
     notes = ModelNotes(
         name="efficient",
         version=version,
@@ -135,8 +134,8 @@ def ship(checkpoint: Path, corpus: Path, version: str, summary: str) -> None:
     rows = rows_of(corpus, "dev")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "raw.onnx"
-        modelfile.write(path, content, notes)
-        raw = Detector(path)
+        export(model, path, notes)  # compared with torch before it is written
+        content, raw = path.read_bytes(), Detector(path)
         parts = [split_classes(llrs(raw, corpus, rows, f, f"dev, {name}"), rows) for name, f in CONDITIONS.items()]
     slope, offset = fit_affine(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
     notes = ModelNotes(**{**vars(notes), "calibration": Calibration(slope, offset)})
@@ -172,6 +171,7 @@ def report(corpus: Path, out: Path, splits: list[str]) -> None:
         models["efficient"]["figures"][split] = {
             key: [round(v, 4) for v in clean[key]] if isinstance(clean[key], tuple) else round(clean[key], 4)
             for key in keys
+            if clean[key] is not None
         }
         print(split, json.dumps(models["efficient"]["figures"][split]))
     out.write_text(json.dumps(result, indent=1) + "\n")

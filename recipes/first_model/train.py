@@ -171,7 +171,8 @@ def loss_of(logits: torch.Tensor, pairs: int, rank_weight: float) -> torch.Tenso
     return functional.cross_entropy(logits, labels, label_smoothing=0.05) + rank_weight * ranking
 
 
-def main() -> None:
+def parse() -> tuple[argparse.Namespace, Recipe]:
+    """The command line; every number of the recipe is an option."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, nargs="+", required=True)
     parser.add_argument("--dev", type=Path, required=True)
@@ -180,87 +181,104 @@ def main() -> None:
     parser.add_argument("--architecture", default="efficient", choices=sorted(ARCHITECTURES))
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this long; run again to go on")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dev-every", type=int, default=300)
+    parser.add_argument("--dev-every", type=int, default=250)
     for name, value in vars(Recipe()).items():
         if not isinstance(value, tuple):
             parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     arguments = parser.parse_args()
-    recipe = Recipe(**{name: getattr(arguments, name) for name in vars(Recipe()) if hasattr(arguments, name)})
+    return arguments, Recipe(**{name: getattr(arguments, name) for name in vars(Recipe()) if hasattr(arguments, name)})
 
+
+class Run:
+    """Everything that changes while training, and its folder."""
+
+    def __init__(self, architecture: Architecture, recipe: Recipe, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.folder, self.state_path = recipe, folder, folder / "last.pt"
+        self.trainee = Trainee(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Aasist(architecture)
+        self.average.load_state_dict(self.trainee.countermeasure.state_dict())
+        self.average.eval()
+        self.optimiser = torch.optim.AdamW(
+            self.trainee.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.step, self.best = 0, math.inf
+        if self.state_path.exists():
+            state = torch.load(self.state_path, weights_only=True)
+            self.trainee.load_state_dict(state["trainee"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["random"])
+            self.step, self.best = state["step"], state["best"]
+            print(f"going on from step {self.step}", file=sys.stderr)
+
+    def take(self, waveforms: torch.Tensor, masks: torch.Tensor) -> float:
+        """One optimiser step on a batch -> its loss."""
+        self.trainee.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.step)
+        both = self.trainee(waveforms, masks)
+        loss = sum(loss_of(logits, self.recipe.pairs, self.recipe.rank_weight) for logits in both)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(self.recipe.averaging, self.step / (self.step + 10))
+        weights = self.trainee.countermeasure.state_dict().values()
+        with torch.no_grad():
+            for kept, new in zip(self.average.state_dict().values(), weights, strict=True):
+                kept.lerp_(new, 1 - decay) if kept.dtype.is_floating_point else kept.copy_(new)
+        return float(loss.item())
+
+    def save(self) -> None:
+        """Write what a later start goes on from, whole or not at all."""
+        part = self.state_path.with_suffix(".pt.part")
+        state = {"average": self.average.state_dict(), "optimiser": self.optimiser.state_dict()}
+        state |= {"trainee": self.trainee.state_dict(), "random": torch.get_rng_state()}
+        torch.save({**state, "step": self.step, "best": self.best}, part)
+        part.replace(self.state_path)
+
+    def measure(self, dev: Clips, losses: list[float], minutes: float) -> None:
+        """Score dev with the averaged weights, log it, and keep the best and the last of them."""
+        scores, labels = score(self.average, dev), dev.labels
+        line = {
+            "step": self.step,
+            "minutes": round(minutes, 1),
+            "loss": round(float(np.mean(losses)), 4),
+            "dev_eer": round(eer(scores[labels == 1], scores[labels == 0]), 4),
+            "dev_within_source": round(within_source(scores, dev), 4),
+        }
+        print(json.dumps(line), flush=True)
+        with open(self.folder / "metrics.jsonl", "a") as log:
+            log.write(json.dumps(line) + "\n")
+        if line["dev_eer"] < self.best:
+            self.best = line["dev_eer"]
+            checkpoint.save(self.average, self.folder / "best.safetensors", step=str(self.step))
+        checkpoint.save(self.average, self.folder / "last.safetensors", step=str(self.step))
+
+
+def main() -> None:
+    arguments, recipe = parse()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(recipe.seed)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     train, dev = load(arguments.train, "train"), load([arguments.dev], "dev")
     print(f"train {len(train)} clips ({train.labels.sum()} bona fide), dev {len(dev)}", file=sys.stderr)
-
     architecture = ARCHITECTURES[arguments.architecture]
-    trainee = Trainee(architecture).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, average = trainee.countermeasure, Aasist(architecture)
-    average.load_state_dict(model.state_dict())
-    average.eval()
-    optimiser = torch.optim.AdamW(trainee.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    step, best, started = 0, math.inf, time.monotonic()
-    state_path = arguments.out / "last.pt"
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        trainee.load_state_dict(state["trainee"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"])
-        step, best = state["step"], state["best"]
-        print(f"going on from step {step}", file=sys.stderr)
-
-    def save_state() -> None:
-        state = {"trainee": trainee.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-        torch.save({**state, "random": torch.get_rng_state(), "step": step, "best": best}, state_path.with_suffix(".pt.part"))
-        state_path.with_suffix(".pt.part").replace(state_path)
-
-    batches = Batches(
-        train, Degrade(*read_noises(arguments.noise)), recipe, step, architecture.window_samples,
-        architecture.bands,
-    )  # fmt: skip
+    run, started = Run(architecture, recipe, arguments.out), time.monotonic()
+    degrade = Degrade(*read_noises(arguments.noise))
+    batches = Batches(train, degrade, recipe, run.step, architecture.window_samples, architecture.bands)
     losses: list[float] = []
     for waveforms, masks in DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4):
-        trainee.train()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, step)
-        loss = sum(loss_of(logits, recipe.pairs, recipe.rank_weight) for logits in trainee(waveforms, masks))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 2.0)
-        optimiser.step()
-        step += 1
-        losses.append(loss.item())
-        with torch.no_grad():
-            decay = min(recipe.averaging, step / (step + 10))
-            for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-                if kept.dtype.is_floating_point:
-                    kept.lerp_(new, 1 - decay)
-                else:
-                    kept.copy_(new)
-        if step % arguments.dev_every == 0 or step == recipe.steps:
-            scores, labels = score(average, dev), dev.labels
-            line = {
-                "step": step,
-                "minutes": round((time.monotonic() - started) / 60, 1),
-                "loss": round(float(np.mean(losses)), 4),
-                "dev_eer": round(eer(scores[labels == 1], scores[labels == 0]), 4),
-                "dev_within_source": round(within_source(scores, dev), 4),
-            }
+        losses.append(run.take(waveforms, masks))
+        minutes = (time.monotonic() - started) / 60
+        if run.step % arguments.dev_every == 0 or run.step == recipe.steps:
+            run.measure(dev, losses, minutes)
             losses = []
-            print(json.dumps(line), flush=True)
-            with open(arguments.out / "metrics.jsonl", "a") as log:
-                log.write(json.dumps(line) + "\n")
-            if line["dev_eer"] < best:
-                best = line["dev_eer"]
-                checkpoint.save(average, arguments.out / "best.safetensors", step=str(step))
-            checkpoint.save(average, arguments.out / "last.safetensors", step=str(step))
-            save_state()
-        elif step % 50 == 0:
-            save_state()
-            print(f"step {step} loss {np.mean(losses[-50:]):.4f}", file=sys.stderr, flush=True)
-        if (time.monotonic() - started) / 60 > arguments.minutes:
-            save_state()
+        if run.step % 50 == 0 or run.step == recipe.steps or minutes > arguments.minutes:
+            run.save()
+            print(f"step {run.step}", file=sys.stderr, flush=True)
+        if minutes > arguments.minutes:
             break
 
 

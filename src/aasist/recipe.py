@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -69,6 +70,15 @@ class Architecture:
             )
         if self.kernel_samples % 2 == 0:
             raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+        numbers = [n for f in fields(self) for n in _numbers(getattr(self, f.name))]
+        if max(*numbers, self.bands * self.kernel_samples) > MOST or len(self.channels) > MOST_BLOCKS:
+            raise ModelError(
+                "recipe", f"no number may be above {MOST:,} and no encoder deeper than {MOST_BLOCKS} blocks"
+            )
+        if self.window_samples < self.shortest_samples:
+            raise ModelError(
+                "recipe", f"window_samples must be at least {self.shortest_samples:,}, got {self.window_samples:,}"
+            )
         if self.bands < self.front_pool[0]:
             raise ModelError("recipe", f"bands must be at least front_pool[0] {self.front_pool[0]}, got {self.bands}")
 
@@ -76,6 +86,12 @@ class Architecture:
     def spectral_nodes(self) -> int:
         """Nodes of the spectral graph: bands left after the front pooling."""
         return self.bands // self.front_pool[0]
+
+    @property
+    def shortest_samples(self) -> int:
+        """Fewest samples of which one temporal node is left."""
+        steps = math.prod(self.time_pools) * self.front_pool[1]
+        return (steps - 1) * self.sinc_stride + self.kernel_samples
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back."""
@@ -96,8 +112,16 @@ class Architecture:
         return cls(**arguments)
 
 
+MOST, MOST_BLOCKS = 1 << 24, 64
+"""Far beyond any countermeasure: a checkpoint's metadata must not be able to ask for all the memory there is."""
+
 PER_BLOCK = ("channels", "time_pools")
 """Fields with one number for each residual block, of which there may be any number."""
+
+
+def _numbers(value: object) -> list[float]:
+    items = value if isinstance(value, tuple) else (value,)
+    return [item for item in items if isinstance(item, int | float)]
 
 
 def _is_share(value: object) -> bool:

@@ -51,7 +51,7 @@ def session(small_onnx: Path) -> OnnxSession:
 def test_the_file_gives_the_logits_of_torch_at_each_of_ten_lengths(
     length: int, session: OnnxSession, small_model: Aasist
 ) -> None:
-    assert small_model.shortest_samples == LENGTHS[0]
+    assert small_model.architecture.shortest_samples == LENGTHS[0]
     waveform = noise(2, length)
     np.testing.assert_allclose(session.run(waveform), of_torch(small_model, waveform), rtol=0, atol=1e-4)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_a_tiny_architecture_agrees_with_the_slow_twin_from_waveform_to_logits(
             slow_twin.weights_of(model), TINY[name], model.sinc.filters[:, 0].numpy(), waveforms[row].numpy()
         )
         np.testing.assert_allclose(got[row], expected, atol=1e-10)
-    assert np.abs(got[0] - got[1]).max() > 1e-4, "logits that ignore the waveform would agree as well"
+    assert np.abs(got[0] - got[1]).max() > 1e-2, "logits that ignore the waveform would agree as well"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_the_published_window_gives_23_spectral_and_29_temporal_nodes(seeded: Ca
 
 def test_the_light_model_runs_at_ten_lengths_from_the_shortest_up(seeded: Callable[..., Aasist]) -> None:
     model = seeded(AASIST_L)
-    assert model.shortest_samples == LENGTHS[0] == 2_315
+    assert model.architecture.shortest_samples == LENGTHS[0] == 2_315
     with torch.no_grad():
         logits = torch.cat([model(noise(1, length)) for length in LENGTHS])
     assert logits.shape == (10, 2)
@@ -103,10 +104,10 @@ def test_the_full_model_runs_at_the_ends_of_the_range(length: int, seeded: Calla
 def test_shortest_samples_is_the_shortest_that_runs(name: str, seeded: Callable[..., Aasist]) -> None:
     model = seeded(TINY[name])
     with torch.no_grad():
-        assert model.features(noise(1, model.shortest_samples)).shape[3] == 1
-        assert torch.isfinite(model(noise(1, model.shortest_samples))).all()
+        assert model.features(noise(1, model.architecture.shortest_samples)).shape[3] == 1
+        assert torch.isfinite(model(noise(1, model.architecture.shortest_samples))).all()
         with pytest.raises(RuntimeError):
-            model(noise(1, model.shortest_samples - 1))
+            model(noise(1, model.architecture.shortest_samples - 1))
 
 
 def test_a_batch_of_one_gives_what_a_batch_of_six_gives(small_model: Aasist) -> None:
@@ -115,7 +116,7 @@ def test_a_batch_of_one_gives_what_a_batch_of_six_gives(small_model: Aasist) -> 
         together = small_model(waveforms)
         alone = torch.cat([small_model(waveform[None]) for waveform in waveforms])
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
-    assert (together - together[0]).abs().max() > 1e-4
+    assert (together - together[0]).abs().max() > 1e-2
 
 
 def test_level_rms_makes_the_logits_independent_of_gain(seeded: Callable[..., Aasist]) -> None:
@@ -125,14 +126,10 @@ def test_level_rms_makes_the_logits_independent_of_gain(seeded: Callable[..., Aa
         logits = model(waveform)
         for gain in (0.1, 2.0):
             torch.testing.assert_close(model(gain * waveform), logits, rtol=0, atol=1e-3)
-        assert (model(noise(1, EFFICIENT.window_samples, seed=1)) - logits).abs().max() > 1e-3
-
-
-def test_without_level_the_logits_do_depend_on_gain(seeded: Callable[..., Aasist]) -> None:
-    model = seeded(TINY["like the published"])
-    waveform = noise(1, 600)
-    with torch.no_grad():
-        assert (model(10 * waveform) - model(waveform)).abs().max() > 1e-3
+        # The same weights without it move: the model does hear what it is given.
+        level_free = Aasist(replace(EFFICIENT, level="none")).eval()
+        level_free.load_state_dict(model.state_dict())
+        assert (level_free(0.1 * waveform) - level_free(waveform)).abs().max() > 1e-2
 
 
 def test_a_silent_window_gives_finite_logits_at_any_level(small_model: Aasist) -> None:

@@ -59,3 +59,13 @@ def test_without_a_cgroup_the_affinity_decides(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {3})
     assert available_threads(tmp_path / "none") == 1
     assert available_threads(version_2(tmp_path, "400000 100000")) == 1
+
+
+def test_a_quota_on_a_cgroup_above_our_own_counts_too(tmp_path: Path) -> None:
+    own = tmp_path / "batch.slice" / "job.scope"
+    own.mkdir(parents=True)
+    version_2(own, "max 100000\n")
+    version_2(own.parent, "300000 100000\n")
+    membership = tmp_path / "membership"
+    membership.write_text("0::/batch.slice/job.scope\n")
+    assert available_threads(tmp_path, membership) == 3

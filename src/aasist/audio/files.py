@@ -37,7 +37,7 @@ def find_audio(
             on_error(path, error)
 
     found = False
-    for path in _walk(Path(folder), set(), report, is_root=True):
+    for path in _walk(Path(folder), report):
         found = True
         yield path
     if failed:
@@ -46,32 +46,45 @@ def find_audio(
         raise AudioError("no_audio_files", "the folder holds no audio or video file; give files by name to force one")
 
 
-def _walk(
-    folder: Path, visited: set[tuple[int, int]], report: Callable[[Path, AudioError], None], *, is_root: bool = False
-) -> Iterator[Path]:
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in visited:
-            return
-        visited.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        if is_root:
-            raise _folder_error(folder, error) from None
-        report(folder, _folder_error(folder, error))
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError:  # a link to itself
-            continue
-        if is_folder:
-            yield from _walk(folder / entry.name, visited, report)
-        elif is_file and Path(entry.name).suffix.lower() in AUDIO_EXTENSIONS:
-            yield folder / entry.name
+def _walk(root: Path, report: Callable[[Path, AudioError], None]) -> Iterator[Path]:
+    """Depth first, in order of name; without recursion, since folders may be nested deeper than Python's stack."""
+    visited: set[tuple[int, int]] = set()
+    waiting = [iter([(root, True)])]
+    while waiting:
+        path, is_folder = next(waiting[-1], (None, False))
+        if path is None:
+            waiting.pop()
+        elif is_folder:
+            try:
+                status = path.stat()
+                if (status.st_dev, status.st_ino) not in visited:
+                    visited.add((status.st_dev, status.st_ino))
+                    waiting.append(iter(_entries(path, report)))
+            except OSError as error:
+                if path is root:
+                    raise _folder_error(path, error) from None
+                report(path, _folder_error(path, error))
+        else:
+            yield path
+
+
+def _entries(folder: Path, report: Callable[[Path, AudioError], None]) -> list[tuple[Path, bool]]:
+    """Recordings and folders right in ``folder``, sorted, and whether each is a folder."""
+    entries = []
+    with os.scandir(folder) as listing:
+        for entry in sorted(listing, key=lambda entry: entry.name):
+            named_as_recording = Path(entry.name).suffix.lower() in AUDIO_EXTENSIONS
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link to itself
+                is_folder = is_file = False
+            if entry.name.startswith("."):
+                continue
+            if is_folder or (is_file and named_as_recording):
+                entries.append((folder / entry.name, is_folder))
+            elif named_as_recording and entry.is_symlink() and not os.path.exists(entry.path):
+                report(folder / entry.name, AudioError("not_found", "a link that leads nowhere"))
+    return entries
 
 
 def _folder_error(folder: Path, error: OSError) -> AudioError:

@@ -1,4 +1,4 @@
-"""Decoding through libsndfile: wav, flac, ogg, aiff, au, caf, nist and its other formats; not mp3."""
+"""Decoding through libsndfile: wav, flac, ogg, aiff, au, nist and its other formats; not mp3 and caf."""
 
 import re
 from collections.abc import Iterator
@@ -12,8 +12,9 @@ _READ_FRAMES = 2_048
 """Frames asked for at once: an error in the data loses the rest of one request, so requests are small."""
 
 _CLAIM = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-_LOUD_FORMATS = ("SDS",)
-"""MIDI sample dumps: libsndfile prints each bad checksum of theirs to stdout."""
+_LOUD_STARTS = (b"ID3", b"caff", b"\xf0\x7e")
+"""First bytes of the formats whose flaws libsndfile prints: mp3 (as are bare MPEG frames) to stderr, ALAC in caf and
+MIDI sample dumps to stdout, among our results. FFmpeg reads the first two in silence."""
 
 _UNKNOWN_SIZES = (2**31, 2**32)
 """A writer that cannot seek back (a pipe) leaves a size near one of these: it promises nothing."""
@@ -34,17 +35,14 @@ class LibsndfileDecoder:
         """Raises `Refused` when libsndfile does not know the format."""
         self._guard = file
         file.seek(0)
-        head = file.read(3)
-        if head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-            raise Refused("MPEG audio is left to FFmpeg")  # mpg123 prints every flaw it meets to stderr
+        head = file.read(4)
+        if head.startswith(_LOUD_STARTS) or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+            raise Refused("this format is left to FFmpeg")
         file.seek(0)
         try:
             self._file = _ForwardFile(file)
         except (soundfile.SoundFileError, ValueError, TypeError, OSError) as error:
             raise Refused(_reason(error)) from None
-        if self._file.format in _LOUD_FORMATS:
-            self._file.close()
-            raise Refused(f"{self._file.format} is not read")
         self.container = self._file.format.lower()
         self.codec = self._file.subtype.lower()
         self.rate = self._file.samplerate

@@ -45,7 +45,7 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, limits: ReadL
         )
     if _is_seekable(source):
         return _sized(source, limits, ours=False)
-    return _sized(_spool(source, limits), limits, ours=True)
+    return _sized(spool(source, limits), limits, ours=True)
 
 
 def _open_path(path: str) -> BinaryIO:
@@ -110,7 +110,7 @@ def too_large(limits: ReadLimits) -> AudioError:
     )
 
 
-def _spool(stream: BinaryIO, limits: ReadLimits) -> BinaryIO:
+def spool(stream: BinaryIO, limits: ReadLimits) -> BinaryIO:
     """Copy a pipe to where it can be sought in: most formats cannot be decoded in one pass."""
     spool = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115  # the caller closes it
     copied = 0

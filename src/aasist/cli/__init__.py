@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -30,13 +32,6 @@ class Verbs(click.Group):
         command: click.Command = getattr(import_module(f"aasist.cli.{cmd_name}"), cmd_name)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough; click would exit with 1
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -48,10 +43,46 @@ def aasist() -> None:
     """Tell recorded human speech from synthetic, converted or cloned speech."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Run the command; what a user can mend is one line on stderr, never a traceback."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit; what a user can mend is one line on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A path may hold bytes that are no text, and a terminal may not speak UTF-8: neither may end the work.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    # So that a temporary file goes with us, as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The command's exit code."""
+    complaint, code = "", 1
     try:
-        aasist.main(arguments, prog_name="aasist")
+        done = aasist.main(arguments, prog_name="aasist", standalone_mode=False)
+        sys.stdout.flush()
+        return done if isinstance(done, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        complaint, code = "stopped", 128 + signal.SIGINT
     except AasistError as error:
-        click.echo(f"aasist: {error.message}", err=True)
-        sys.exit(2)
+        complaint = error.message
+    except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough
+        code = 0
+    except OSError as error:
+        complaint = f"cannot write: {error.strerror or error}"
+    if complaint:
+        click.echo(f"aasist: {complaint}", err=True)
+    if not _flushes(sys.stdout):
+        # What is left in the buffer cannot be written; Python would try again at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _flushes(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True

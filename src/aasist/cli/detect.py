@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import sys
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -41,7 +40,7 @@ STANDARD_INPUT = "-"
     default="efficient",
     show_default=True,
     metavar="NAME|PATH",
-    help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: export).",
+    help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: train).",
 )
 @click.option("--threshold", type=float, help="On llr: below it is a spoof.  [default: the model's, 0]")
 @click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
@@ -79,11 +78,16 @@ def detect(
         raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
     if paths.count(STANDARD_INPUT) > 1:
         raise click.UsageError("standard input (-) can be judged once")
+    if output is not None and output.exists() and any(output.samefile(p) for p in paths if os.path.exists(p)):
+        raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
+    from aasist.audio.files import AUDIO_EXTENSIONS
     from aasist.audio.read import ReadLimits
     from aasist.cli.output import JsonLines
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
 
+    if output is not None and output.suffix.lower() in AUDIO_EXTENSIONS:
+        raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
     failed = 0
     with ExitStack() as stack:
         lines = stack.enter_context(JsonLines(output)) if output else None
@@ -112,24 +116,28 @@ def detect(
                 verdict = unjudged(name, detector, threshold=threshold or 0.0, model=identity)
             else:
                 verdict = judge(detector, name, source, rows)
-                if plot is not None and verdict.error is None and not isinstance(source, AudioError):
-                    from aasist.cli.plot import draw
-
-                    picture = draw(verdict, source, plot, number, channel=channel, limits=limits)
-                    rows.complain(f"{verdict.path}: drawn in {picture}")
                 if verdict.error is not None:
                     rows.complain(f"aasist: {verdict.path}: {verdict.error.message}")
             failed += verdict.error is not None
             rows.show(verdict)
             if lines is not None:
                 lines.write(verdict.to_json(timeline=timeline))
-    sys.exit(1 if failed else 0)
+            if plot is not None and verdict.error is None and not isinstance(source, AudioError):
+                from aasist.cli.plot import draw
+
+                try:
+                    picture = draw(verdict, source, plot, number, channel=channel, limits=limits)
+                    rows.complain(f"{verdict.path}: drawn in {picture}")
+                except (AasistError, OSError) as error:
+                    failed += 1
+                    rows.complain(f"aasist: {verdict.path}: could not be drawn: {error}")
+    click.get_current_context().exit(1 if failed else 0)
 
 
-def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | io.BytesIO | AudioError]]:
+def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | BinaryIO | AudioError]]:
     """The recordings that the arguments name, in the order given: each one's name, and its source or what is wrong.
 
-    Of standard input ``max_bytes`` are kept and one more, which is enough to refuse it.
+    Standard input over ``max_bytes`` is refused.
     """
     from aasist.audio.files import find_audio
 
@@ -139,7 +147,7 @@ def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | io
             continue
         matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
         if "**" in path:  # it matches the files within the folders too, which would be judged twice
-            matches = [match for match in matches if not os.path.isdir(match)]
+            matches = [match for match in matches if not os.path.isdir(match)] or matches
         for match in matches or [path]:
             if not os.path.isdir(match):
                 yield match, match
@@ -161,14 +169,20 @@ def as_given(folder: str, path: Path) -> str:
     return os.path.join(folder, below) if below.parts else folder  # noqa: PTH118 (Path would tidy it)
 
 
-def read_standard_input(max_bytes: int) -> io.BytesIO | AudioError:
-    """All of standard input; it is kept because a plot reads it twice."""
+def read_standard_input(max_bytes: int) -> BinaryIO | AudioError:
+    """All of standard input, in a file without a name where it is large; it is kept because a plot reads it twice."""
+    from aasist.audio.read import ReadLimits
+    from aasist.audio.source import spool
+
     if sys.stdin is None or sys.stdin.buffer.isatty():
         return AudioError("empty", "standard input is closed or a terminal: pipe a recording into it")
-    return io.BytesIO(sys.stdin.buffer.read(max_bytes + 1))
+    try:
+        return spool(sys.stdin.buffer, ReadLimits(max_bytes=max_bytes))
+    except AudioError as error:
+        return error
 
 
-def judge(detector: Detector, name: str, source: str | io.BytesIO | AudioError, rows: Rows) -> Verdict:
+def judge(detector: Detector, name: str, source: str | BinaryIO | AudioError, rows: Rows) -> Verdict:
     """One recording's verdict under its own name; an error becomes part of it."""
     from aasist.runtime.verdict import unjudged
 

@@ -36,11 +36,12 @@ class JsonLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            self._name.chmod(0o666 & ~umask)
-            self._name.replace(self.path)
-        else:
+        try:
+            self._file.close()  # which may find the disk full
+            if kind is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                self._name.chmod(0o666 & ~umask)
+                self._name.replace(self.path)
+        finally:
             self._name.unlink(missing_ok=True)

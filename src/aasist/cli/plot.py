@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def _joined(columns: list[tuple[float, float, Float32]]) -> tuple[float, float, 
 
 def draw(
     verdict: Verdict,
-    source: str | io.BytesIO,
+    source: str | BinaryIO,
     folder: Path,
     number: int,
     *,
@@ -86,7 +87,7 @@ def draw(
     """Draw a judged recording into ``folder`` -> the PNG's path. The recording is read once more, in blocks."""
     from aasist.audio.read import open_audio
 
-    if isinstance(source, io.BytesIO):
+    if not isinstance(source, str):
         source.seek(0)
     strip = Strip()
     with open_audio(source, channel=channel, limits=limits) as reader:
@@ -94,10 +95,18 @@ def draw(
             strip.push(block)
     folder.mkdir(parents=True, exist_ok=True)
     # The number keeps a/call.wav and b/call.wav apart.
-    stem = re.sub(r"[^\w.-]+", "_", Path(verdict.path).name).strip("._-") or "recording"
+    stem = re.sub(r"[^\w.-]+", "_", Path(verdict.path).name).strip("._-")[:100] or "recording"
     path = folder / f"{number + 1:03}-{stem}.png"
-    figure = picture(verdict, strip)
-    figure.savefig(path, dpi=110)
+    drawn = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
+        picture(verdict, strip).savefig(drawn, format="png", dpi=110)
+    part = path.with_suffix(".png.part")
+    try:
+        part.write_bytes(drawn.getbuffer())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 
@@ -144,5 +153,6 @@ def picture(verdict: Verdict, strip: Strip) -> Any:
 
     said = verdict.label if verdict.score is None else f"{verdict.label}, score {verdict.score:.2f}"
     reasons = "; ".join(note.message for note in verdict.warnings)
-    figure.suptitle(f"{Path(verdict.path).name}: {said}" + (f"\n{reasons}" if reasons else ""), fontsize=11, wrap=True)
+    title = f"{Path(verdict.path).name}: {said}" + (f"\n{reasons}" if reasons else "")
+    figure.suptitle(title, fontsize=11, wrap=True, parse_math=False)
     return figure

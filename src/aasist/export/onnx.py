@@ -50,7 +50,7 @@ def to_onnx(model: Aasist) -> onnx.ModelProto:
     shapes = {
         "waveform": {
             0: torch.export.Dim("batch", min=1, max=1 << 16),
-            1: torch.export.Dim("samples", min=model.shortest_samples, max=1 << 26),
+            1: torch.export.Dim("samples", min=model.architecture.shortest_samples, max=1 << 26),
         }
     }
     with _quiet():

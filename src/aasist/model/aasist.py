@@ -42,7 +42,7 @@ class Branch(nn.Module):
 class Aasist(nn.Module):
     """Waveform (B, T) at 16 kHz -> logits (B, 2); column 1 is bona fide.
 
-    T is free from ``shortest_samples`` up; the published model is trained on 64,600.
+    T is free from ``architecture.shortest_samples`` up; the published model is trained on 64,600.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -60,15 +60,6 @@ class Aasist(nn.Module):
         self.temporal_pool = GraphPool(dim1, a.temporal_ratio, pooling_dropout)
         self.branches = nn.ModuleList(Branch(a) for _ in range(2))
         self.out = nn.Linear(5 * dim2, 2)
-
-    @property
-    def shortest_samples(self) -> int:
-        """Fewest samples of which one temporal node is left."""
-        steps = 1
-        for pool in reversed(self.architecture.time_pools):
-            steps *= pool
-        steps *= self.architecture.front_pool[1]
-        return (steps - 1) * self.architecture.sinc_stride + self.architecture.kernel_samples
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""

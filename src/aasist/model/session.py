@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from aasist.errors import ModelError
 from aasist.model import checkpoint
 from aasist.session import Float32
 
@@ -23,6 +24,9 @@ class TorchSession:
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32."""
-        with torch.inference_mode():
-            logits: Float32 = self.model(torch.from_numpy(windows).to(self.device)).cpu().numpy()
+        try:
+            with torch.inference_mode():
+                logits: Float32 = self.model(torch.from_numpy(windows).to(self.device)).cpu().numpy()
+        except RuntimeError as error:
+            raise ModelError("model", f"PyTorch cannot run the model: {' '.join(str(error).split())[:200]}") from error
         return logits

@@ -1,7 +1,6 @@
 """Model files: ONNX with what a verdict needs in their own metadata, and a digest over all of it.
 
-The light install has no ``onnx`` package, so the outermost layer of the file (protobuf, ``ModelProto``) is walked
-here: a list of numbered fields, of which 14 is a metadata entry.
+The light install has no ``onnx`` package: `aasist.runtime.wire` walks the file.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 
 from aasist.errors import ModelError
+from aasist.runtime import wire
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
 
 NOTES_KEY = "aasist"
@@ -25,8 +25,6 @@ MOST_BYTES = 1 << 30
 MOST_WINDOW_SAMPLES = 1 << 24
 """17 minutes; a batch of such windows still fits into memory."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
-_METADATA_FIELD = 14
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
@@ -156,6 +154,8 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
 def notes_of(content: bytes) -> ModelNotes:
     """The notes in a model file's bytes; ``ModelError`` if it is not ours or was altered."""
     metadata = {key: _value(raw) for key, raw in _entries(content) if key in (NOTES_KEY, DIGEST_KEY)}
+    if wire.has_external_data(content):
+        raise ModelError("model", "its weights lie in another file, which no digest covers: export it again")
     if set(metadata) != {NOTES_KEY, DIGEST_KEY}:
         raise ModelError("foreign_model", "not a model of ours: make one with 'aasist export'")
     if metadata[DIGEST_KEY] != digest(content):
@@ -165,78 +165,16 @@ def notes_of(content: bytes) -> ModelNotes:
 
 def _entries(onnx: bytes) -> Iterator[tuple[str | None, bytes]]:
     """Each top-level field with its raw bytes, and its key where it is a metadata entry."""
-    position = 0
-    while position < len(onnx):
-        start = position
-        tag, position = _varint(onnx, position)
-        kind, payload = tag & 7, position
-        if kind == _VARINT:
-            _, position = _varint(onnx, position)
-        elif kind == _BYTES:
-            length, payload = _varint(onnx, position)
-            position = payload + length
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        else:
-            raise _damaged(f"a field has wire type {kind}")
-        if position > len(onnx):
-            raise _damaged("a field runs past the end")
-        is_metadata = tag >> 3 == _METADATA_FIELD and kind == _BYTES
-        yield (_strings(onnx[payload:position])[0] if is_metadata else None), onnx[start:position]
-
-
-def _strings(entry: bytes) -> tuple[str, str]:
-    """Key and value of a ``StringStringEntryProto``'s payload."""
-    found, position = {1: b"", 2: b""}, 0
-    while position < len(entry):
-        tag, position = _varint(entry, position)
-        length, position = _varint(entry, position)
-        if tag & 7 != _BYTES or position + length > len(entry):
-            raise _damaged("a metadata entry is broken")
-        found[tag >> 3] = entry[position : position + length]
-        position += length
-    try:
-        return found[1].decode(), found[2].decode()
-    except UnicodeDecodeError as error:
-        raise _damaged("a metadata entry is no text") from error
+    for field in wire.fields(onnx):
+        is_metadata = field.number == wire.METADATA and field.payload is not None
+        yield (wire.strings(field.payload)[0] if is_metadata and field.payload is not None else None), field.raw
 
 
 def _value(raw: bytes) -> str:
-    _, position = _varint(raw, 0)
-    _, position = _varint(raw, position)
-    return _strings(raw[position:])[1]
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """A base-128 number -> its value and the position after it."""
-    value = shift = 0
-    while True:
-        if position >= len(data):
-            raise _damaged("a number runs past the end")
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-        if shift > 63:
-            raise _damaged("a number is too long")
-
-
-def _damaged(what: str) -> ModelError:
-    return ModelError("model", f"not an ONNX file, or a damaged one: {what}")
+    (entry,) = wire.fields(raw)
+    assert entry.payload is not None
+    return wire.strings(entry.payload)[1]
 
 
 def _metadata_entry(key: str, value: str) -> bytes:
-    payload = b"".join(
-        bytes([number << 3 | _BYTES]) + _encoded(len(text)) + text
-        for number, text in ((1, key.encode()), (2, value.encode()))
-    )
-    return bytes([_METADATA_FIELD << 3 | _BYTES]) + _encoded(len(payload)) + payload
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+    return wire.message(wire.METADATA, wire.message(1, key.encode()) + wire.message(2, value.encode()))

@@ -4,29 +4,55 @@ import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-def available_threads(cgroup: Path = CGROUP) -> int:
+def available_threads(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     """Cores in the process's affinity, or fewer if its cgroup's quota allows fewer; at least 1.
 
     ONNX Runtime counts the host's cores and ignores both, and is slower for it in a container.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroup_quota(cgroup)
+    quota = cgroup_quota(cgroup, membership)
     return max(1, min(cores, int(quota) if quota is not None else cores))
 
 
-def cgroup_quota(cgroup: Path = CGROUP) -> float | None:
-    """Processors that the cgroup's quota comes to (version 2, else version 1), or None where there is no limit."""
+def cgroup_quota(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> float | None:
+    """Processors that the quota comes to, the smallest of the process's cgroup and those above it; None: no limit.
+
+    In a container the cgroup is the root of what can be seen; under systemd or a batch system it lies deeper, and
+    ``membership`` says where.
+    """
+    quotas = [_quota(folder / "cpu.max") for folder in _folders(cgroup, membership)]
+    known = [quota for quota in quotas if quota is not None]
+    return min(known) if known else _quota_of_version_1(cgroup / "cpu")
+
+
+def _folders(cgroup: Path, membership: Path) -> list[Path]:
+    """The process's own cgroup and all above it, up to the root that can be seen."""
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
+        lines = membership.read_text().splitlines()
+    except OSError:
+        lines = []
+    own = next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+    below = Path(own)
+    return [cgroup / part for part in (below, *below.parents)]
+
+
+def _quota(file: Path) -> float | None:
+    """Version 2: ``cpu.max`` holds quota and period, or ``max``."""
     try:
+        quota, period = file.read_text().split()
         return float(quota) / float(period) if float(quota) > 0 and float(period) > 0 else None
-    except ValueError:  # "max": no limit
+    except (OSError, ValueError):
         return None
+
+
+def _quota_of_version_1(folder: Path) -> float | None:
+    """Version 1: -1 is no limit."""
+    try:
+        quota = float((folder / "cpu.cfs_quota_us").read_text())
+        period = float((folder / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return quota / period if quota > 0 and period > 0 else None

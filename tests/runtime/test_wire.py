@@ -1,0 +1,48 @@
+"""The walk over an ONNX file's bytes finds weights that lie elsewhere."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aasist.errors import ModelError
+from aasist.runtime import modelfile, wire
+from aasist.runtime.modelfile import ModelNotes
+
+
+def model_with(*, outside: bool, nested: bool) -> bytes:
+    """A graph with one weight, at the top or within a branch of If, kept in the file or in another."""
+    weight = numpy_helper.from_array(np.ones(4, np.float32), "weight")
+    if outside:
+        weight.data_location = TensorProto.EXTERNAL
+        entry = weight.external_data.add()
+        entry.key, entry.value = "location", "elsewhere.bin"
+    value = helper.make_tensor_value_info("out", TensorProto.FLOAT, [4])
+    inner = helper.make_graph([helper.make_node("Identity", ["weight"], ["out"])], "inner", [], [value], [weight])
+    if not nested:
+        return helper.make_model(inner).SerializeToString()
+    condition = helper.make_tensor_value_info("yes", TensorProto.BOOL, [])
+    node = helper.make_node("If", ["yes"], ["out"], then_branch=inner, else_branch=inner)
+    return helper.make_model(helper.make_graph([node], "outer", [condition], [value])).SerializeToString()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_weights_in_another_file_are_found_wherever_they_hang(nested: bool) -> None:
+    assert wire.has_external_data(model_with(outside=True, nested=nested))
+    assert not wire.has_external_data(model_with(outside=False, nested=nested))
+
+
+def test_a_model_whose_weights_lie_elsewhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outside.onnx"
+    modelfile.write(path, model_with(outside=True, nested=False), ModelNotes(name="outside"))
+    with pytest.raises(ModelError, match="another file"):
+        modelfile.read(path)
+
+
+def test_the_fields_of_a_file_joined_are_the_file() -> None:
+    content = model_with(outside=False, nested=True)
+    assert b"".join(field.raw for field in wire.fields(content)) == content
+    graph = next(field.payload for field in wire.fields(content) if field.number == 7)
+    assert onnx.GraphProto.FromString(graph).name == "outer"
