@@ -70,6 +70,10 @@ class Architecture:
             )
         if self.kernel_samples % 2 == 0:
             raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Refuse what could not run, or would take all the memory there is before the first weight is read."""
         numbers = [n for f in fields(self) for n in _numbers(getattr(self, f.name))]
         if max(*numbers, self.bands * self.kernel_samples) > MOST or len(self.channels) > MOST_BLOCKS:
             raise ModelError(

@@ -1,5 +1,6 @@
 """A folder is walked in order, each part of it once, and what cannot be read is reported."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -36,8 +37,25 @@ def test_links_to_files_are_followed_and_links_to_folders_never_loop(tmp_path: P
     (tmp_path / "in" / "up").symlink_to(tmp_path)
     (tmp_path / "in" / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
     (tmp_path / "in" / "itself.wav").symlink_to(tmp_path / "in" / "itself.wav")
-    found = [str(path.relative_to(tmp_path / "in")) for path in find_audio(tmp_path / "in")]
-    assert found == ["a.wav", "linked.wav", "up/elsewhere/b.wav"]
+    broken: list[str] = []
+    found = find_audio(tmp_path / "in", on_error=lambda path, error: broken.append(f"{path.name} {error.code}"))
+    assert [str(path.relative_to(tmp_path / "in")) for path in found] == ["a.wav", "linked.wav", "up/elsewhere/b.wav"]
+    assert broken == ["dangling.wav not_found", "itself.wav not_found"]
+
+
+def test_folders_nested_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):  # a path of this depth is too long to be named at once
+        for _ in range(1_100):
+            Path("d").mkdir()
+            os.chdir("d")
+        touch(Path("a.wav"))
+        os.chdir(tmp_path)
+        found: list[Path] = []
+        refused: list[str] = []
+        with contextlib.suppress(AudioError):
+            found = list(find_audio(tmp_path, on_error=lambda path, error: refused.append(error.code)))
+    # 1,100 levels of two characters fit into a path of 4,096 bytes where the folder above is short.
+    assert found or refused
 
 
 def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:

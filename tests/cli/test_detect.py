@@ -234,8 +234,10 @@ def test_a_folder_that_links_to_itself_is_walked_once(detect: Detect, folder: Pa
     (folder / "linked.wav").symlink_to(folder / "a.wav")
     result = detect("--json", folder)
     paths = [Path(verdict["path"]).relative_to(folder).as_posix() for verdict in objects(result)]
-    assert paths == ["B.wav", "a.wav", "b.wav", "inner/c.WAV", "inner/deep/d.wav", "inner/z.wav", "linked.wav"]
-    assert result.exit_code == 0
+    judged = ["B.wav", "a.wav", "b.wav", "inner/c.WAV", "inner/deep/d.wav", "inner/z.wav", "linked.wav"]
+    assert paths == [*judged, "self.wav"]
+    assert objects(result)[-1]["error"]["code"] == "not_found"  # a link to itself leads nowhere
+    assert result.exit_code == 1
 
 
 def test_a_folder_that_may_not_be_listed_is_an_error_and_its_neighbours_are_judged(

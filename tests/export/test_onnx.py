@@ -183,7 +183,7 @@ def test_export_reports_the_largest_difference_and_the_hash_is_that_of_the_file(
 ) -> None:
     monkeypatch.setattr(exporting, "to_onnx", lambda model: onnx.load(str(small_onnx)))
     again = tmp_path / "again.onnx"
-    assert 0 <= export(small_model, again, small_notes) <= 1e-5
+    assert 0 <= export(small_model, again, small_notes) <= 1e-4
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(small_onnx.read_bytes()).digest()
 
 

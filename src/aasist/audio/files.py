@@ -82,7 +82,7 @@ def _entries(folder: Path, report: Callable[[Path, AudioError], None]) -> list[t
                 continue
             if is_folder or (is_file and named_as_recording):
                 entries.append((folder / entry.name, is_folder))
-            elif named_as_recording and entry.is_symlink() and not os.path.exists(entry.path):
+            elif named_as_recording and not is_file and entry.is_symlink():
                 report(folder / entry.name, AudioError("not_found", "a link that leads nowhere"))
     return entries
 

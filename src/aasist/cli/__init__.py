@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import TextIO
 
 import click
 
@@ -31,6 +30,12 @@ class Verbs(click.Group):
             return None
         command: click.Command = getattr(import_module(f"aasist.cli.{cmd_name}"), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough; click would exit with 1
+            ctx.exit(0)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -59,8 +64,7 @@ def run(arguments: list[str] | None = None) -> int:
     complaint, code = "", 1
     try:
         done = aasist.main(arguments, prog_name="aasist", standalone_mode=False)
-        sys.stdout.flush()
-        return done if isinstance(done, int) else 0
+        code = done if isinstance(done, int) else 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -68,21 +72,15 @@ def run(arguments: list[str] | None = None) -> int:
         complaint, code = "stopped", 128 + signal.SIGINT
     except AasistError as error:
         complaint = error.message
-    except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough
-        code = 0
     except OSError as error:
         complaint = f"cannot write: {error.strerror or error}"
-    if complaint:
-        click.echo(f"aasist: {complaint}", err=True)
-    if not _flushes(sys.stdout):
+    try:
+        sys.stdout.flush()
+    except OSError as error:
         # What is left in the buffer cannot be written; Python would try again at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            complaint, code = f"cannot write: {error.strerror or error}", 1
+    if complaint:
+        click.echo(f"aasist: {complaint}", err=True)
     return code
-
-
-def _flushes(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except OSError:
-        return False
-    return True

@@ -74,20 +74,13 @@ def detect(
     a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage. The verdicts themselves
     never change the exit code.
     """
-    if threshold is not None and not math.isfinite(threshold):
-        raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
-    if paths.count(STANDARD_INPUT) > 1:
-        raise click.UsageError("standard input (-) can be judged once")
-    if output is not None and output.exists() and any(output.samefile(p) for p in paths if os.path.exists(p)):
-        raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
-    from aasist.audio.files import AUDIO_EXTENSIONS
+    check(paths, threshold, output)
     from aasist.audio.read import ReadLimits
     from aasist.cli.output import JsonLines
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
 
-    if output is not None and output.suffix.lower() in AUDIO_EXTENSIONS:
-        raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
+    limits = ReadLimits(max_seconds=max_seconds, max_bytes=max_bytes)
     failed = 0
     with ExitStack() as stack:
         lines = stack.enter_context(JsonLines(output)) if output else None
@@ -95,16 +88,9 @@ def detect(
         detector: Detector | AasistError
         try:
             if plot is not None:
-                from aasist.cli.plot import require_matplotlib
-
-                require_matplotlib()
-                try:
-                    plot.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise click.UsageError(f"cannot write into {plot}: {error.strerror}") from error
+                prepare_plots(plot)
             from aasist.runtime.detector import Detector
 
-            limits = ReadLimits(max_seconds=max_seconds, max_bytes=max_bytes)
             detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
         except AasistError as error:
             # No recording can be judged: it is said once for people, and for each recording in the objects.
@@ -131,7 +117,36 @@ def detect(
                 except (AasistError, OSError) as error:
                     failed += 1
                     rows.complain(f"aasist: {verdict.path}: could not be drawn: {error}")
+            if not isinstance(source, str | AudioError):
+                source.close()
     click.get_current_context().exit(1 if failed else 0)
+
+
+def check(paths: tuple[str, ...], threshold: float | None, output: Path | None) -> None:
+    """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording."""
+    from aasist.audio.files import AUDIO_EXTENSIONS
+
+    if threshold is not None and not math.isfinite(threshold):
+        raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
+    if paths.count(STANDARD_INPUT) > 1:
+        raise click.UsageError("standard input (-) can be judged once")
+    if output is None:
+        return
+    if output.suffix.lower() in AUDIO_EXTENSIONS:
+        raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
+    if output.exists() and any(Path(path).exists() and output.samefile(path) for path in paths):
+        raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
+
+
+def prepare_plots(folder: Path) -> None:
+    """Make the folder for the pictures; ``MissingExtra`` without matplotlib."""
+    from aasist.cli.plot import require_matplotlib
+
+    require_matplotlib()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | BinaryIO | AudioError]]:

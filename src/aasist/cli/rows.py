@@ -14,6 +14,7 @@ import click
 from aasist.runtime.verdict import Verdict
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
     from rich.text import Text
 
@@ -32,9 +33,7 @@ class Rows:
         # rich takes a tenth of a second to load: only where its colours or bars are seen.
         self.bars = _bars() if sys.stderr.isatty() else None
         if not as_json:
-            from rich.console import Console
-
-            self.out = Console(soft_wrap=True, highlight=False, emoji=False)
+            self.out = _console()
 
     def __enter__(self) -> Self:
         if self.bars is not None:
@@ -84,6 +83,18 @@ class Rows:
         self.out.print(row(verdict))
         for note in verdict.warnings:
             self.out.print(f"{'':9} {note.code}: {note.message}", style="yellow", markup=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    class Table(Console):
+        """rich would end the program with exit code 1 when the reader of the table has seen enough."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Table(soft_wrap=True, highlight=False, emoji=False)
 
 
 def _bars() -> Progress:
