@@ -127,7 +127,7 @@ def ship(checkpoint: Path, corpus: Path, version: str, summary: str) -> None:
         version=version,
         variant=model.architecture.to_json(),
         window_samples=model.architecture.window_samples,
-        hop_samples=model.architecture.window_samples // 2,
+        hop_samples=3 * model.architecture.window_samples // 4,
         training=summary,
         licence="MIT",
     )

@@ -11,9 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from signals import encoded, voiced, written
+
+if TYPE_CHECKING:
+    from aasist.runtime.detector import Detector
 
 SEED_RATE = 16_000
 HEADER_BYTES = 192
@@ -96,28 +100,29 @@ def _edit_header(data: bytearray, rng: np.random.Generator) -> bytearray:
     return data
 
 
-def outcome(data: bytes) -> dict[str, object]:
-    """Read one mutant to its end: {"seconds" of wall time, and "code" of its error or "audio" seconds and "finite"}."""
-    from aasist.audio.read import open_audio
+def outcome(detector: "Detector", data: bytes) -> dict[str, object]:
+    """Judge one mutant: {"seconds" of wall time, and "code" of its error, or "audio" seconds, "label" and "finite"}."""
     from aasist.errors import AudioError
 
     started = time.monotonic()
     result: dict[str, object]
     try:
-        with open_audio(data) as reader:
-            blocks = list(reader.blocks())
-        samples = sum(len(block) for block in blocks)
-        result = {"audio": samples / 16_000, "finite": all(bool(np.isfinite(block).all()) for block in blocks)}
+        verdict = detector.detect(data)
+        finite = verdict.llr is None or bool(np.isfinite(verdict.llr))
+        result = {"audio": verdict.duration_seconds, "label": verdict.label, "finite": finite}
     except AudioError as error:
         result = {"code": error.code, "message": error.message}
     return {**result, "seconds": time.monotonic() - started}
 
 
 def main(first: int, count: int) -> None:
+    from aasist.runtime.detector import Detector
+
     faulthandler.enable()
+    detector = Detector(threads=1)
     for mutant in mutants(first, count):
         print(json.dumps({"number": mutant.number, "name": mutant.name}), flush=True)
-        print(json.dumps(outcome(mutant.data)), flush=True)
+        print(json.dumps(outcome(detector, mutant.data)), flush=True)
 
 
 if __name__ == "__main__":

@@ -98,12 +98,10 @@ def test_pooling_in_the_file_counts_in_float64_where_float32_would_keep_one_node
 
     waveform = noise(2, samples)
     expected = of_torch(small_model, waveform)
-    np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-4)
     # What the exporter writes by itself differs there, and only there.
-    assert np.abs(in_float32.run(waveform) - expected).max() > 1e-5
-    np.testing.assert_allclose(
-        in_float32.run(waveform[:, :8_000]), of_torch(small_model, waveform[:, :8_000]), atol=1e-5
-    )
+    assert np.abs(in_float32.run(waveform) - expected).max() > 1e-3
+    np.testing.assert_array_equal(in_float32.run(waveform[:, :8_000]), session.run(waveform[:, :8_000]))
 
 
 def test_input_and_output_have_our_names_types_and_dynamic_dimensions(small_onnx: Path) -> None:

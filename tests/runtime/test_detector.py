@@ -163,6 +163,18 @@ def test_path_bytes_file_object_and_samples_give_the_same_verdict(
     assert names == [str(recording), "<bytes>", "<file>", str(recording), "<samples>"]
 
 
+def test_clips_of_the_corpus_are_judged_alike_by_path_bytes_and_samples(detector_of: Make, corpus: Path) -> None:
+    detector = detector_of(ContentSession())
+    judged = 0
+    for clip in sorted((corpus / "dev").glob("*.flac"))[::200]:
+        samples, rate = soundfile.read(clip, dtype="float32")
+        verdict = without_path(detector.detect(clip))
+        assert verdict == without_path(detector.detect(clip.read_bytes()))
+        assert verdict == without_path(detector.detect((samples, rate)))
+        judged += verdict.llr is not None
+    assert judged >= 2
+
+
 def test_windows_scored_alone_and_in_batches_give_the_same_verdict(
     detector_of: Make, speech: Float32, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,12 +110,8 @@ def _built(architecture: Architecture, state: dict[str, Tensor]) -> Aasist:
     try:
         # On the meta device first, where shapes cost nothing: metadata may claim any size, the weights are what is there.
         with torch.device("meta"):
-            wanted = {name: tensor.shape for name, tensor in Aasist(architecture).state_dict().items()}
-        if wanted == {name: tensor.shape for name, tensor in state.items()}:
-            model = Aasist(architecture)
-        else:
-            with torch.device("meta"):
-                model = Aasist(architecture)
+            Aasist(architecture).load_state_dict(state, strict=True, assign=True)
+        model = Aasist(architecture)
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reason = _one_line(str(error))
