@@ -84,7 +84,8 @@ def command_help() -> str:
     for name in (None, *VERBS):
         command = aasist if name is None else getattr(import_module(f"aasist.cli.{name}"), name)
         path = "aasist" if name is None else f"aasist {name}"
-        with click.Context(command, info_name=path, max_content_width=100, terminal_width=100) as context:
+        names = ["-h", "--help"]
+        with click.Context(command, info_name=path, terminal_width=100, help_option_names=names) as context:
             parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 
