@@ -18,7 +18,7 @@ Float32 = NDArray[np.float32]
 
 
 class Session(Protocol):
-    """A countermeasure, ready to run."""
+    """A countermeasure, ready to run; `run` may be called from several threads at once."""
 
     precision: str
     """``fp32``, ``bf16``, ``fp16`` or ``int8``."""

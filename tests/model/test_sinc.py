@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from aasist.model.aasist import Aasist
-from aasist.model.sinc import SincBands, mel_edges_hz, sinc_filters
+from aasist.model.sinc import FoldedBands, PooledBands, SincBands, mel_edges_hz, pooled_bands, sinc_filters
+from aasist.recipe import AASIST, EFFICIENT
 from aasist.session import SAMPLE_RATE
 
 from . import slow_twin
@@ -73,3 +74,30 @@ def test_filters_are_neither_in_the_state_dict_nor_trained(small_model: Aasist) 
     assert not small_model.sinc.filters.requires_grad
     waveform = torch.randn(1, 2_000, requires_grad=True)
     assert not small_model.sinc(waveform.detach()).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("bands", "kernel", "stride", "pool"),
+    [(70, 129, 3, (3, 8)), (7, 33, 2, (2, 7)), (6, 32, 1, (3, 6)), (5, 19, 1, (1, 2)), (5, 19, 3, (2, 1))],
+)
+def test_folding_gives_what_convolution_and_pooling_give(
+    bands: int, kernel: int, stride: int, pool: tuple[int, int]
+) -> None:
+    direct = PooledBands(bands, kernel, stride, pool).double()
+    folded = FoldedBands(bands, kernel, stride, pool).double()
+    random = torch.Generator().manual_seed(4)
+    mask = (torch.rand(2, bands, generator=random) > 0.3).double()
+    for extra in range(stride * pool[1] + 1):
+        waveform = torch.randn(2, folded.frame + 100 + extra, generator=random, dtype=torch.float64)
+        for one in (None, mask):
+            expected = direct(waveform, one)
+            assert expected.abs().max() > 0.01
+            torch.testing.assert_close(folded(waveform, one), expected, rtol=0, atol=1e-6)
+
+
+def test_the_shipped_variant_folds_and_the_published_one_does_not() -> None:
+    efficient, published = (
+        pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool) for a in (EFFICIENT, AASIST)
+    )
+    assert isinstance(efficient, FoldedBands)
+    assert isinstance(published, PooledBands)

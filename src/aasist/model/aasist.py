@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from aasist.model.encoder import Encoder
 from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
-from aasist.model.sinc import SincBands
+from aasist.model.sinc import pooled_bands
 from aasist.recipe import Architecture
 
 
@@ -51,7 +51,7 @@ class Aasist(nn.Module):
         width, (dim1, dim2) = a.channels[-1], a.graph_dims
         spectral_temperature, temporal_temperature, _ = a.temperatures
         attention_dropout, pooling_dropout, _, self.dropout = a.dropouts
-        self.sinc = SincBands(a.bands, a.kernel_samples, a.sinc_stride)
+        self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
         self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms)
         self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
         self.spectral_attention = GraphAttention(width, dim1, spectral_temperature, attention_dropout)
@@ -79,8 +79,7 @@ class Aasist(nn.Module):
             waveform = waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
-            bands = self.sinc(waveform, band_mask).abs()
-        bands = functional.max_pool2d(bands, self.architecture.front_pool)
+            bands = self.sinc(waveform, band_mask)
         encoded: Tensor = self.encoder(bands)
         return encoded
 
