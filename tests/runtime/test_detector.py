@@ -274,12 +274,13 @@ def test_detect_all_is_lazy(detector_of: Make, recording: Path) -> None:
     assert taken == [0]
 
 
-def test_progress_reports_seconds_that_rise_to_the_last_full_batch(detector_of: Make, speech: Float32) -> None:
+def test_progress_reports_seconds_that_rise_to_the_end_of_the_last_window(detector_of: Make, speech: Float32) -> None:
     notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
     seconds: list[float] = []
     verdict = detector_of(ConstantSession(), notes).detect((np.tile(speech, 3), SAMPLE_RATE), progress=seconds.append)
-    assert seconds == [verdict.windows[n].end for n in range(BATCH_WINDOWS - 1, len(verdict.windows), BATCH_WINDOWS)]
-    assert len(seconds) > 1
+    ends = [window.end for window in verdict.windows]
+    assert len(ends) > 2 * BATCH_WINDOWS
+    assert seconds == [max(ends[first : first + BATCH_WINDOWS]) for first in range(0, len(ends), BATCH_WINDOWS)]
 
 
 def test_a_channel_can_be_chosen(detector_of: Make, speech: Float32) -> None:
@@ -339,3 +340,38 @@ def test_digital_silence_of_any_length_around_a_recording_moves_no_segment_relat
     for recording in (speech, speech[:33_000]):
         alone = detector.detect((recording, SAMPLE_RATE))
         pairs_of_segments(detector.detect((np.pad(recording, (lead, tail)), SAMPLE_RATE)), alone, lead)
+
+
+def test_the_number_of_threads_changes_no_verdict(monkeypatch: pytest.MonkeyPatch, speech: Float32) -> None:
+    notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
+    monkeypatch.setattr(
+        detector_module, "open_model", lambda model, threads: OpenModel(ContentSession(), notes, IDENTITY)
+    )
+    recording = (np.tile(speech, 4), SAMPLE_RATE)
+    alone, together = (Detector("fake", threads=threads).detect(recording) for threads in (1, 5))
+    assert len(alone.windows) > 4 * BATCH_WINDOWS
+    assert together == alone
+
+
+def test_no_more_windows_wait_than_may_and_none_is_scored_after_an_error(
+    monkeypatch: pytest.MonkeyPatch, detector_of: Make, speech: Float32
+) -> None:
+    monkeypatch.setattr(detector_module, "WINDOWS_AHEAD", 2 * BATCH_WINDOWS)
+    notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
+    session = FailingSession()
+    with pytest.raises(ModelError, match="broken"):
+        detector_of(session, notes).detect((np.tile(speech, 8), SAMPLE_RATE))
+    assert session.calls <= 3
+
+
+class FailingSession:
+    """Fails on every window."""
+
+    precision = "fp32"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, windows: Float32) -> Float32:
+        self.calls += 1
+        raise ModelError("model", "broken")
