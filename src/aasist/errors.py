@@ -22,9 +22,17 @@ class ModelError(AasistError):
     """A model cannot be used: unknown, altered, not ours, or its runtime is missing."""
 
 
+class ProtocolError(AasistError):
+    """A file of trials or scores cannot be used; the message starts with its name and, where there is one, the line."""
+
+    def __init__(self, message: str, *, path: object, line: int | None = None, code: str = "protocol") -> None:
+        where = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(code, f"{where}: {message}")
+
+
 class MissingExtra(AasistError):
     """A part that the light install leaves out is needed; the message is the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__("missing_extra", f"{what} needs the extra {extra!r}: pip install 'aasist[{extra}]'")
+        super().__init__("missing_extra", f"{what} needs the extra {extra!r}: pip install '.[{extra}]' in the folder of aasist")
         self.extra = extra

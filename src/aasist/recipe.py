@@ -97,6 +97,12 @@ class Architecture:
         steps = math.prod(self.time_pools) * self.front_pool[1]
         return (steps - 1) * self.sinc_stride + self.kernel_samples
 
+    @property
+    def activation_bytes(self) -> int:
+        """About what one window takes while it is scored in float32: the first block's maps, four of them at once."""
+        steps = ((self.window_samples - self.kernel_samples) // self.sinc_stride + 1) // self.front_pool[1]
+        return 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
+
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back."""
         return json.dumps(asdict(self), sort_keys=True)

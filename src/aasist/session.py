@@ -1,4 +1,4 @@
-"""The protocol that every runtime meets: windows in, logits out."""
+"""The protocol that every runtime meets, windows in and logits out, and the bands that every model hears."""
 
 from typing import Protocol
 
@@ -15,6 +15,12 @@ SPOOF, BONAFIDE = 0, 1
 """Columns of the logits: class 1 is bona fide, as in the published code."""
 
 Float32 = NDArray[np.float32]
+
+
+def mel_edges_hz(bands: int) -> NDArray[np.float64]:
+    """Edges in Hz of ``bands`` sinc filters, evenly spaced in mel (O'Shaughnessy) over 0 to 8 kHz -> (bands + 1,)."""
+    top_mel = 2595.0 * np.log10(1.0 + SAMPLE_RATE / 2 / 700.0)
+    return np.asarray(700.0 * (10.0 ** (np.linspace(0.0, top_mel, bands + 1) / 2595.0) - 1.0))
 
 
 class Session(Protocol):

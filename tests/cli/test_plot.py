@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import struct
@@ -12,10 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner, Result
 
 from aasist.cli import aasist
 from aasist.cli.plot import COLUMNS, FRAME_SAMPLES, Strip
+from aasist.cli.plot_explanation import DRAWN_SPANS, attention_of, pooled_spans
+from aasist.model import checkpoint
+from aasist.model.aasist import Aasist
+from aasist.runtime.detector import Detector
+from aasist.trials.explanation import Explanation, SpanChange
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -121,7 +128,6 @@ def test_a_strip_keeps_extremes_however_the_samples_come_and_never_grows_past_it
 def test_a_picture_can_be_drawn_from_bytes_as_from_a_path(loudness_onnx: Path, recording: Path, tmp_path: Path) -> None:
     from aasist.audio.read import ReadLimits
     from aasist.cli.plot import draw
-    from aasist.runtime.detector import Detector
 
     verdict = Detector(loudness_onnx, threads=1).detect(recording)
     limits = ReadLimits()
@@ -129,3 +135,91 @@ def test_a_picture_can_be_drawn_from_bytes_as_from_a_path(loudness_onnx: Path, r
     by_bytes = draw(verdict, io.BytesIO(recording.read_bytes()), tmp_path, 1, channel=None, limits=limits)
     assert by_path != by_bytes
     assert by_path.read_bytes() == by_bytes.read_bytes()
+
+
+def test_explain_adds_an_object_to_each_line_and_leaves_the_rest_as_it_is(
+    loudness_onnx: Path, recording: Path, tmp_path: Path
+) -> None:
+    none, output = tmp_path / "none.wav", tmp_path / "out.jsonl"
+    plain = detect(loudness_onnx, "--json", recording, none)
+    explained = detect(loudness_onnx, "--json", "--explain", "-o", output, recording, none)
+    assert explained.stderr == plain.stderr
+    assert explained.exit_code == plain.exit_code == 1
+    assert explained.stdout == output.read_text()
+    judged, failed = map(json.loads, explained.stdout.splitlines())
+    explanation = judged.pop("explanation")
+    assert failed.pop("explanation") is None
+    assert [judged, failed] == [json.loads(line) for line in plain.stdout.splitlines()]
+    assert list(explanation) == ["llr", "windows", "explained_windows", "coverage", "spans", "bands"]
+    assert explanation["explained_windows"] == 10 < explanation["windows"]
+    assert max(span["llr_change"] for span in explanation["spans"]) > 0
+
+
+def test_explain_says_in_the_table_what_decided(loudness_onnx: Path, recording: Path, tmp_path: Path) -> None:
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(16_000), 16_000)
+    lines = detect(loudness_onnx, "--explain", recording, silent).stdout.splitlines()
+    assert [line.strip()[:14] for line in lines].count("most for real:") == 1
+    assert "most for" not in detect(loudness_onnx, recording, silent).stdout
+
+
+def test_an_explained_picture_is_larger_and_is_drawn_for_any_length(
+    loudness_onnx: Path, recording: Path, tmp_path: Path
+) -> None:
+    samples, rate = soundfile.read(recording, dtype="float32")
+    short, long, silent = tmp_path / "short.wav", tmp_path / "long.wav", tmp_path / "silent.wav"
+    soundfile.write(short, samples[16_000:26_000], rate)
+    soundfile.write(long, np.tile(samples, 12), rate)
+    soundfile.write(silent, np.zeros(16_000), rate)
+    result = detect(loudness_onnx, "--explain", "--plot", tmp_path / "plots", short, long, silent)
+    assert (result.exit_code, result.stderr.count("drawn in")) == (0, 3)
+    plain = detect(loudness_onnx, "--plot", tmp_path / "plain", short)
+    assert plain.exit_code == 0
+    plain_size = size_of(tmp_path / "plain" / "001-short.wav.png")
+    for png in (tmp_path / "plots").iterdir():
+        assert size_of(png) > plain_size
+
+
+def test_what_cannot_be_explained_is_a_failure_and_is_judged_all_the_same(
+    loudness_onnx: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.errors import AudioError
+    from aasist.trials import explanation
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise AudioError("unreadable", "gone meanwhile")
+
+    monkeypatch.setattr(explanation, "explain", fails)
+    result = detect(loudness_onnx, "--json", "--explain", recording)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [f"aasist: {recording}: could not be explained: gone meanwhile"]
+    verdict = json.loads(result.stdout)
+    assert (verdict["explanation"], verdict["error"]) == (None, None)
+
+
+def test_attention_is_drawn_for_a_checkpoint_and_for_nothing_else(
+    small_model: Aasist, loudness_onnx: Path, recording: Path, tmp_path: Path
+) -> None:
+    threads, path = torch.get_num_threads(), tmp_path / "small.safetensors"
+    checkpoint.save(small_model, path)
+    try:
+        assert attention_of(Detector(loudness_onnx, threads=1), str(recording)) == ()
+        attentions = attention_of(Detector(path, threads=1), str(recording))
+        assert len(attentions) == 10
+        assert attentions[0].start_seconds < attentions[-1].start_seconds < 5.3
+        assert detect(path, "--explain", "--plot", tmp_path / "plots", recording).exit_code == 0
+        assert size_of(tmp_path / "plots" / "001-human-librivox-en.flac.png")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_spans_too_narrow_to_see_share_a_place_with_the_largest_change_of_them() -> None:
+    spans = tuple(SpanChange(at / 4, at / 4 + 0.25, 0.01 * (at % 24) * (-1) ** at) for at in range(240))
+    starts, ends, changes = pooled_spans(Explanation(0.0, 1, 1, spans, ()), 600.0)
+    np.testing.assert_allclose(ends - starts, 600 / DRAWN_SPANS)
+    np.testing.assert_allclose(starts, np.arange(30) * 2.0)
+    for start, change in zip(starts, changes, strict=True):
+        within = [span.llr_change for span in spans if start <= span.start < start + 2]
+        assert change == max(within, key=abs)
+    wide = pooled_spans(Explanation(0.0, 1, 1, spans, ()), 60.0)
+    np.testing.assert_array_equal(np.stack(wide, axis=1), np.array(spans))

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aasist.evaluation.bootstrap import interval
-from aasist.evaluation.calibration import cllr, fit_affine
-from aasist.evaluation.det import eer
+from aasist.evaluation.calibration import cllr, fit_affine, min_cllr, pav_llr, reliability
+
+from . import slow_twin
+
+scores = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=20)
 
 
 def gaussian_scores(bonafide: int, spoof: int, shift: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,10 +72,45 @@ def test_cllr_is_one_bit_without_evidence_and_near_zero_with_much():
     )
 
 
-def test_an_interval_holds_the_rate_and_shrinks_with_more_trials():
-    few, many = gaussian_scores(60, 60), gaussian_scores(2_000, 2_000)
-    low, high = interval(eer, *few, rounds=200)
-    assert low <= eer(*few) <= high
-    narrow_low, narrow_high = interval(eer, *many, rounds=200)
-    assert narrow_high - narrow_low < (high - low) / 2
-    assert interval(eer, *few, rounds=200) == (low, high)
+@given(scores, scores)
+def test_cllr_is_that_of_the_slow_twin(bonafide: list[float], spoof: list[float]) -> None:
+    assert cllr(bonafide, spoof) == pytest.approx(slow_twin.cllr(bonafide, spoof))
+
+
+@given(scores, scores)
+def test_the_pav_map_is_the_isotonic_regression_of_the_slow_twin(bonafide: list[float], spoof: list[float]) -> None:
+    llr = pav_llr(bonafide, spoof)
+    with np.errstate(over="ignore"):
+        shares = 1 / (1 + np.exp(-(llr + np.log(len(bonafide) / len(spoof)))))
+    np.testing.assert_allclose(shares, [float(share) for share in slow_twin.isotonic(bonafide, spoof)], atol=1e-12)
+    assert (np.diff(llr[np.isfinite(llr)]) >= 0).all()
+
+
+@given(scores, scores)
+def test_min_cllr_depends_on_the_order_alone_and_no_map_tried_gets_below(
+    bonafide: list[float], spoof: list[float]
+) -> None:
+    least = min_cllr(bonafide, spoof)
+    assert min_cllr(np.exp(bonafide), np.exp(spoof)) == pytest.approx(least)
+    for slope, offset in ((1.0, 0.0), (0.3, 0.0), (2.0, 1.0), (0.0, 0.0)):
+        other = cllr(slope * np.array(bonafide) + offset, slope * np.array(spoof) + offset)
+        assert least <= other + 1e-9
+
+
+def test_min_cllr_is_0_for_classes_apart_and_1_bit_for_classes_swapped() -> None:
+    assert min_cllr([2.0, 3.0], [0.0, 1.0]) == 0.0
+    assert min_cllr([0.0, 1.0], [2.0, 3.0]) == pytest.approx(1.0)
+
+
+def test_calibrated_scores_lie_on_the_diagonal_of_the_reliability_diagram() -> None:
+    bonafide, spoof = gaussian_scores(60_000, 20_000)
+    diagram = reliability(2 * bonafide, 2 * spoof, bins=10)  # two Gaussians 2 apart: the llr of x is 2x
+    np.testing.assert_allclose(diagram.observed, diagram.predicted, atol=0.1)
+    assert diagram.trials.sum() == 80_000
+    boastful = reliability(8 * bonafide, 8 * spoof, bins=10)
+    assert np.abs(boastful.observed - boastful.predicted)[1:-1].max() > 0.15
+
+
+def test_the_reliability_diagram_counts_each_class_as_one_half() -> None:
+    diagram = reliability([0.0], [0.0] * 9, bins=2)
+    assert (diagram.predicted.tolist(), diagram.observed.tolist(), diagram.trials.tolist()) == ([0.5], [0.5], [10])

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aasist.evaluation.det import det_curve, eer, eer_and_threshold
+from aasist.evaluation.det import (
+    accuracy,
+    auc,
+    balanced_accuracy,
+    det_curve,
+    eer,
+    eer_and_threshold,
+    f1,
+    false_acceptance_at_miss,
+    miss_at_false_acceptance,
+    threshold_at_miss,
+)
 
 from . import slow_twin
 
@@ -101,10 +112,45 @@ def test_an_empty_class_is_an_error_that_names_it(bonafide: list[float], spoof: 
 
 
 def test_a_score_that_is_not_a_number_is_an_error_that_counts_them() -> None:
-    with pytest.raises(ValueError, match="2 of 3 bona fide scores are not numbers"):
+    with pytest.raises(ValueError, match="2 of 3 bona fide scores are not finite numbers"):
         eer([1.0, math.nan, math.nan], [0.0])
-    with pytest.raises(ValueError, match="1 of 1 spoof scores are not numbers"):
+    with pytest.raises(ValueError, match="1 of 1 spoof scores are not finite numbers"):
         det_curve([1.0], [math.nan])
+
+
+def test_infinite_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 of 2 spoof scores are not finite numbers"):
+        eer([1.0], [0.0, -math.inf])
+
+
+@given(scores, scores)
+def test_auc_is_the_share_of_pairs_in_the_right_order(bonafide: list[float], spoof: list[float]) -> None:
+    assert auc(bonafide, spoof) == pytest.approx(slow_twin.auc(bonafide, spoof))
+    assert auc(spoof, bonafide) == pytest.approx(1 - auc(bonafide, spoof))
+
+
+@given(scores, scores, st.sampled_from([0.0, 0.1, 1 / 3, 0.5, 1.0]))
+def test_rates_at_a_fixed_rate_are_the_best_of_all_thresholds(
+    bonafide: list[float], spoof: list[float], most: float
+) -> None:
+    points = [tuple(map(float, slow_twin.rates(bonafide, spoof, t))) for t in slow_twin.thresholds(bonafide, spoof)]
+    best_false_acceptance = min(fa for miss, fa in points if miss <= most)
+    assert false_acceptance_at_miss(bonafide, spoof, most) == pytest.approx(best_false_acceptance)
+    best_miss = min(miss for miss, fa in points if fa <= most)
+    assert miss_at_false_acceptance(bonafide, spoof, most) == pytest.approx(best_miss)
+    threshold = threshold_at_miss(bonafide, spoof, most)
+    assert float(slow_twin.rates(bonafide, spoof, threshold)[0]) <= most
+    assert float(slow_twin.rates(bonafide, spoof, threshold)[1]) == pytest.approx(best_false_acceptance)
+
+
+def test_shares_at_a_threshold_by_hand() -> None:
+    bonafide, spoof = [1.0, 2.0, -1.0, 3.0], [-1.0, 0.5]
+    assert accuracy(bonafide, spoof) == pytest.approx(4 / 6)
+    assert balanced_accuracy(bonafide, spoof) == pytest.approx((3 / 4 + 1 / 2) / 2)
+    # Rejected: one spoof, one bona fide; missed: one spoof.
+    assert f1(bonafide, spoof) == pytest.approx(2 * 1 / (2 * 1 + 1 + 1))
+    assert f1([1.0], [2.0]) == 0.0
+    assert accuracy(bonafide, spoof, 0.75) == pytest.approx(5 / 6)
 
 
 EERS = {

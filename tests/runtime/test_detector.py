@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import pickle
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from aasist import Detector
 from aasist.errors import AudioError, ModelError
 from aasist.runtime import detector as detector_module
-from aasist.runtime.detector import BATCH_WINDOWS
+from aasist.runtime import threads as threads_module
 from aasist.runtime.modelfile import Calibration, ModelNotes
 from aasist.runtime.models import OpenModel
+from aasist.runtime.threads import BATCH_WINDOWS, Division
 from aasist.runtime.verdict import ModelIdentity, Verdict, score_of
 from aasist.session import SAMPLE_RATE, Float32
 
@@ -62,7 +68,8 @@ def detector_of(monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def make(session: object, notes: ModelNotes | None = None, **options: object) -> Detector:
         notes = notes or ModelNotes(name="fake", calibration=Calibration())
-        opened = OpenModel(session, notes, IDENTITY)  # type: ignore[arg-type]
+        division = Division(batch_windows=options.pop("batch", BATCH_WINDOWS), runs=options.pop("runs", 1))  # type: ignore[arg-type]
+        opened = OpenModel(session, notes, IDENTITY, division)  # type: ignore[arg-type]
         monkeypatch.setattr(detector_module, "open_model", lambda model, threads: opened)
         return Detector("fake", threads=1, **options)  # type: ignore[arg-type]
 
@@ -175,9 +182,7 @@ def test_clips_of_the_corpus_are_judged_alike_by_path_bytes_and_samples(detector
     assert judged >= 2
 
 
-def test_windows_scored_alone_and_in_batches_give_the_same_verdict(
-    detector_of: Make, speech: Float32, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_scored_alone_and_in_batches_give_the_same_verdict(detector_of: Make, speech: Float32) -> None:
     notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
     session = ConstantSession()
     long = (np.tile(speech, 3), SAMPLE_RATE)
@@ -185,15 +190,14 @@ def test_windows_scored_alone_and_in_batches_give_the_same_verdict(
     detector_of(session, notes).detect(long)
     assert max(session.batches) == BATCH_WINDOWS
     assert sum(session.batches) == len(together.windows) > 2 * BATCH_WINDOWS
-    monkeypatch.setattr(detector_module, "BATCH_WINDOWS", 1)
-    assert detector_of(ContentSession(), notes).detect(long) == together
+    assert detector_of(ContentSession(), notes, batch=1).detect(long) == together
 
 
 def test_a_real_model_gives_the_same_verdict_for_batches_of_one_and_many(
     small_onnx: Path, speech: Float32, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = Detector(small_onnx, threads=1).detect((speech, SAMPLE_RATE))
-    monkeypatch.setattr(detector_module, "BATCH_WINDOWS", 1)
+    monkeypatch.setattr(threads_module, "BATCH_WINDOWS", 1)
     alone = Detector(small_onnx, threads=1).detect((speech, SAMPLE_RATE))
     assert [window.llr for window in alone.windows] == pytest.approx([w.llr for w in together.windows], abs=1e-5)
     assert together.model.name == "small"
@@ -342,26 +346,92 @@ def test_digital_silence_of_any_length_around_a_recording_moves_no_segment_relat
         pairs_of_segments(detector.detect((np.pad(recording, (lead, tail)), SAMPLE_RATE)), alone, lead)
 
 
-def test_the_number_of_threads_changes_no_verdict(monkeypatch: pytest.MonkeyPatch, speech: Float32) -> None:
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize(("lead", "tail"), [(1, 0), (777, 0), (1_102_501, 1_455_300)])
+def test_digital_silence_moves_nothing_at_other_rates_either(
+    rate: int, lead: int, tail: int, detector_of: Make, speech: Float32
+) -> None:
     notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
-    monkeypatch.setattr(
-        detector_module, "open_model", lambda model, threads: OpenModel(ContentSession(), notes, IDENTITY)
-    )
+    detector = detector_of(ContentSession(), notes)
+    source = soxr.resample(speech, SAMPLE_RATE, rate)
+    alone = detector.detect((source, rate))
+    padded = detector.detect((np.pad(source, (lead, tail)), rate))
+    assert padded.llr == alone.llr
+    assert len(padded.windows) == len(alone.windows)
+    for moved, still in zip(padded.windows, alone.windows, strict=True):
+        assert moved.llr == still.llr
+        assert moved.start == pytest.approx(still.start + lead / rate, abs=0.0011)
+    assert padded.duration_seconds == pytest.approx(len(source) / rate + (lead + tail) / rate, abs=0.001)
+
+
+def test_the_number_of_runs_side_by_side_changes_no_verdict(detector_of: Make, speech: Float32) -> None:
+    notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
     recording = (np.tile(speech, 4), SAMPLE_RATE)
-    alone, together = (Detector("fake", threads=threads).detect(recording) for threads in (1, 5))
+    alone, together = (detector_of(ContentSession(), notes, runs=runs).detect(recording) for runs in (1, 5))
     assert len(alone.windows) > 4 * BATCH_WINDOWS
     assert together == alone
 
 
-def test_no_more_windows_wait_than_may_and_none_is_scored_after_an_error(
-    monkeypatch: pytest.MonkeyPatch, detector_of: Make, speech: Float32
-) -> None:
-    monkeypatch.setattr(detector_module, "WINDOWS_AHEAD", 2 * BATCH_WINDOWS)
+class MeetingSession(ConstantSession):
+    """Every run waits until two are there at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier = threading.Barrier(2, timeout=20)
+
+    def run(self, windows: Float32) -> Float32:
+        self.barrier.wait()
+        return super().run(windows)
+
+
+def test_runs_do_lie_side_by_side(detector_of: Make, speech: Float32) -> None:
     notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
-    session = FailingSession()
+    recording = (np.tile(speech, 2)[: 10 * SAMPLE_RATE], SAMPLE_RATE)
+    batch = next(
+        n for n in (1, 2, 3) if -(-len(detector_of(ConstantSession(), notes).detect(recording).windows) // n) % 2 == 0
+    )
+    assert detector_of(MeetingSession(), notes, runs=2, batch=batch).detect(recording).label == "bonafide"
+
+
+def test_a_model_that_fails_ends_the_recording_and_nothing_else(detector_of: Make, speech: Float32) -> None:
+    notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=8_000, hop_samples=4_000)
+    detector = detector_of(FailingSession(), notes, runs=2)
     with pytest.raises(ModelError, match="broken"):
-        detector_of(session, notes).detect((np.tile(speech, 8), SAMPLE_RATE))
-    assert session.calls <= 3
+        detector.detect((np.tile(speech, 8), SAMPLE_RATE))
+    before = detector.session.calls
+    with pytest.raises(ModelError, match="broken"):
+        detector.detect((np.tile(speech, 8), SAMPLE_RATE))
+    assert detector.session.calls > before
+
+
+def test_a_detector_that_has_been_used_works_in_a_forked_process(recording: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from aasist import Detector\n"
+        "detector = Detector(threads=2)\n"
+        "expected = detector.detect(sys.argv[1]).llr\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(0 if detector.detect(sys.argv[1]).llr == expected else 3)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(recording)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "0", done.stderr
+
+
+def test_a_detector_can_be_pickled_and_opens_its_model_anew(recording: Path) -> None:
+    detector = Detector(threshold=0.25, threads=1, channel=0)
+    again = pickle.loads(pickle.dumps(detector))
+    assert (again.threshold, again.threads, again.channel, again.model) == (0.25, 1, 0, detector.model)
+    assert again.detect(recording) == detector.detect(recording)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_that_is_none_is_refused(threads: int) -> None:
+    with pytest.raises(ValueError, match=f"threads must be a whole number, 1 or more, got {threads}"):
+        Detector(threads=threads)
 
 
 class FailingSession:

@@ -9,9 +9,11 @@ import av.error
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.packet import Packet
 from numpy.typing import NDArray
 
 from aasist.audio.decode import FLOOR_SECONDS, PIECE_FRAMES, GuardedFile, Piece, Refused, check_channels
+from aasist.audio.ogg import ends_stream
 from aasist.errors import AudioError
 from aasist.session import Float32
 
@@ -21,6 +23,9 @@ FORMATS = (
 )
 """Demuxers that may open a file. Left out: whatever reads another file or the network (hls, dash, concat, sdp, rtsp,
 image sequences, devices), raw formats that fit any bytes, and game formats nobody records in."""
+
+_HEAD_BYTES = 4_096
+"""An MP3's first frame is shorter, wherever in it the count of frames stands."""
 
 _TRUSTED_DURATIONS = ("mov", "matroska", "asf", "wav", "ogg", "flac")
 """Demuxers whose duration is written in the file; others guess it from the bit rate."""
@@ -35,6 +40,12 @@ end and crashes on sound 7.1 audio. Frames with more are packed into one plane f
 
 _FEWEST_BYTES_PER_SECOND = 100
 """AAC spends 280 bytes on a second of silence and AMR 600 on speech: a file below this does not last as it says."""
+
+_AMR_PAUSES = {"amrnb": (8, 15), "amrwb": (9, 14, 15), "libopencore_amrnb": (8, 15), "libopencore_amrwb": (9, 14, 15)}
+"""Frame types that a telephone sends in pauses instead of speech (comfort noise, speech lost, no data; 3GPP TS 26.101 and
+26.201): FFmpeg's decoders refuse them, and a pause is what they stand for."""
+
+_AMR_FRAMES_PER_SECOND = 50
 
 _LOST_FRACTION = 0.01
 """Packets that may fail to decode before the file counts as damaged: the first one often does after a cut."""
@@ -104,13 +115,25 @@ class ContainerDecoder:
             raise Refused(_reason(error)) from None
 
     def _promised_seconds(self) -> float | None:
-        if self.container not in _TRUSTED_DURATIONS:
+        if self.container not in _TRUSTED_DURATIONS and not (self.container == "mp3" and self._has_frame_count()):
             return None
         track = self._track
         if track.duration and track.time_base:
             return float(track.duration * track.time_base)
         only_audio = all(other.type == "audio" for other in self._input.streams)
         return self._input.duration / av.time_base if self._input.duration and only_audio else None
+
+    def _has_frame_count(self) -> bool:
+        """Whether the first frame of an MP3 says how many there are; without it FFmpeg guesses from the bit rate."""
+        position = self._guard.tell()
+        self._guard.seek(0)
+        head = self._guard.read(_HEAD_BYTES)
+        if head.startswith(b"ID3") and len(head) >= 10:  # the tag's size: four times seven bits
+            size = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+            self._guard.seek(size)
+            head = self._guard.read(_HEAD_BYTES)
+        self._guard.seek(position)
+        return b"Xing" in head or b"Info" in head
 
     def pieces(self) -> Iterator[Piece]:
         """Pieces until the end; packets that fail are skipped and, beyond a few, set ``damaged``.
@@ -145,11 +168,24 @@ class ContainerDecoder:
             try:
                 decoded = [(self._as_float(frame), frame.sample_rate) for frame in packet.decode()]
             except Exception:  # as above
-                lost += 1
+                if (pause := self._amr_pause(packet)) is not None:
+                    yield pause
+                else:
+                    lost += 1
                 continue
             yield from ((samples, rate) for samples, rate in decoded if len(samples))
         self._guard.raise_if_failed()
-        self.damaged = self.damaged or lost > max(1.0, _LOST_FRACTION * packets)
+        cut = self.container == "ogg" and not ends_stream(self._guard)
+        self.damaged = self.damaged or cut or lost > max(1.0, _LOST_FRACTION * packets)
+
+    def _amr_pause(self, packet: Packet) -> tuple[Float32, int] | None:
+        """The silence that a frame of a pause stands for; None for any other packet."""
+        kinds = _AMR_PAUSES.get(self.codec)
+        if kinds is None or packet.size < 1 or bytes(packet)[0] >> 3 & 0xF not in kinds:
+            return None
+        context = self._track.codec_context
+        rate = context.sample_rate
+        return np.zeros((rate // _AMR_FRAMES_PER_SECOND, max(context.channels, 1)), np.float32), rate
 
     def reaches(self, seconds: float) -> bool:
         """Whether the header promises more than ``seconds`` and the file is large enough for its promise."""

@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from aasist.audio.decode import PIECE_FRAMES, GuardedFile, Piece, Refused
+from aasist.audio.ogg import ends_stream
 
 _READ_FRAMES = 2_048
 """Frames asked for at once: an error in the data loses the rest of one request, so requests are small."""
@@ -76,6 +77,7 @@ class LibsndfileDecoder:
                     break
             self._guard.raise_if_failed()
             if filled == 0:
+                self.damaged = self.damaged or (self.container == "ogg" and not ends_stream(self._guard))
                 return
             yield Piece(block[:filled], self.rate)
 

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from aasist.audio.quality import Finding, Quality, QualityMeter, judge
-from aasist.audio.read import BLOCK_SAMPLES, AudioReader
+from aasist.audio.read import AudioReader
 from aasist.audio.speech import CHUNK_SAMPLES, Mask, SpeechStream
 from aasist.audio.windows import Window, WindowPlacer
 from aasist.session import SAMPLE_RATE, Float32
@@ -40,41 +38,20 @@ class Listener:
         self._meter = QualityMeter()
         self._placer = WindowPlacer(window_samples, hop_samples)
         self._speech_samples = 0
-        self._lead_samples = 0
         self._summary: Heard | None = None
 
     def __iter__(self) -> Iterator[Window]:
         for window in self._windows():
-            yield replace(window, start=self._lead_samples + window.start)
+            yield replace(window, start=round(self._reader.lead_seconds * SAMPLE_RATE) + window.start)
         self._summary = self._heard()
 
     def _windows(self) -> Iterator[Window]:
-        for block in self._sounding():
+        for block in self._reader.blocks(without_outer_silence=True):
             for samples, speech in self._speech.push(block):
                 yield from self._take(samples, speech)
         for samples, speech in self._speech.finish():
             yield from self._take(samples, speech)
         yield from self._placer.finish()
-
-    def _sounding(self) -> Iterator[Float32]:
-        """The blocks without the digital silence at either end, whose length must move no window over the rest."""
-        zeros = 0
-        started = False
-        for block in self._reader.blocks():
-            sounding = np.flatnonzero(block)
-            if not len(sounding):
-                zeros += len(block)
-                continue
-            first, last = int(sounding[0]), int(sounding[-1]) + 1
-            zeros += first
-            if not started:
-                started, self._lead_samples, zeros = True, zeros, 0
-            while zeros:
-                count = min(zeros, BLOCK_SAMPLES)
-                yield np.zeros(count, np.float32)
-                zeros -= count
-            yield block[first:last]
-            zeros = len(block) - last
 
     def _take(self, samples: Float32, speech: Mask) -> Iterator[Window]:
         self._meter.push(samples, speech)

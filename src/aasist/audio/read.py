@@ -118,7 +118,8 @@ class AudioReader:
     """One open recording, read once from its start to its end.
 
     ``sample_rate`` (Hz) and ``channels`` are those of the source as its first samples came, ``container`` and
-    ``codec`` short lower-case names. ``duration_seconds`` and ``quality`` are complete once `blocks` is exhausted.
+    ``codec`` short lower-case names. ``duration_seconds`` and ``quality`` are complete once `blocks` is exhausted;
+    ``lead_seconds`` is what `blocks` has left out at the start.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class AudioReader:
         self._meter = SourceMeter()
         self._truncated = False
         self._frames_by_rate: dict[int, int] = {}
+        self.lead_seconds = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -169,15 +171,19 @@ class AudioReader:
         """Peak, clipping and truncation of the source as read so far, before mixing and resampling."""
         return self._meter.levels(truncated=self._truncated)
 
-    def blocks(self) -> Iterator[Float32]:
+    def blocks(self, *, without_outer_silence: bool = False) -> Iterator[Float32]:
         """Mono float32 blocks (n,) at 16 kHz, all of `BLOCK_SAMPLES` but the last. Can be called once.
 
         Nothing is normalised or clipped: float sources above full scale stay above it. When the data breaks off or
         turns out damaged after `MIN_SECONDS`, what was decoded is given and ``quality.truncated`` is set.
+
+        ``without_outer_silence`` leaves out the digital silence (samples that are exactly 0) at either end of the
+        source, before it is resampled: what is left comes out the same however much of it there was. The first sample
+        then lies ``lead_seconds`` into the recording; a recording of nothing else gives no block.
         """
         waiting: list[Float32] = []
         count = 0
-        for mono in self._resampled():
+        for mono in self._resampled(self._sounding() if without_outer_silence else self._mono_pieces()):
             waiting.append(mono)
             count += len(mono)
             if count >= BLOCK_SAMPLES:
@@ -189,19 +195,42 @@ class AudioReader:
         if count:
             yield np.concatenate(waiting)
 
-    def _resampled(self) -> Iterator[Float32]:
-        """Mono pieces at 16 kHz. A source that changes its rate on the way (HE-AAC, chained ogg) is followed."""
+    def _resampled(self, pieces: Iterator[tuple[Float32, int]]) -> Iterator[Float32]:
+        """Mono pieces and their rates -> at 16 kHz. A source that changes its rate on the way (HE-AAC, chained ogg) is
+        followed."""
         rate, resampler = 0, None
-        for piece in self._checked():
-            if piece.rate != rate:
+        for mono, rate_now in pieces:
+            if rate_now != rate:
                 if resampler is not None:
                     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-                rate = piece.rate
+                rate = rate_now
                 resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, quality="HQ")
-            mono = self._mono(piece.samples)
             yield mono if resampler is None else resampler.resample_chunk(mono)
         if resampler is not None:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _mono_pieces(self) -> Iterator[tuple[Float32, int]]:
+        for piece in self._checked():
+            yield self._mono(piece.samples), piece.rate
+
+    def _sounding(self) -> Iterator[tuple[Float32, int]]:
+        """The mono pieces from the first to the last sample that is not 0."""
+        silent: list[tuple[int, int]] = []  # zeros that wait for what follows, and their rates
+        started = False
+        for mono, rate in self._mono_pieces():
+            sounding = np.flatnonzero(mono)
+            if not len(sounding):
+                silent.append((len(mono), rate))
+                continue
+            first, last = int(sounding[0]), int(sounding[-1]) + 1
+            silent.append((first, rate))
+            if started:
+                for zeros, their_rate in silent:
+                    yield from _zeros(zeros, their_rate)
+            else:
+                started, self.lead_seconds = True, sum(zeros / their_rate for zeros, their_rate in silent)
+            yield mono[first:last], rate
+            silent = [(len(mono) - last, rate)]
 
     def _mono(self, samples: Float32) -> Float32:
         """(n, C) -> (n,): the chosen channel or the mean of all."""
@@ -247,6 +276,12 @@ class AudioReader:
                     piece = next(self._rest, None)
                 except Refused as refusal:
                     raise AudioError("unreadable", f"the file is damaged: {refusal}") from None
+
+
+def _zeros(count: int, rate: int) -> Iterator[tuple[Float32, int]]:
+    """``count`` zeros in pieces of a block at most: a muted hour must not be held at once."""
+    for start in range(0, count, BLOCK_SAMPLES):
+        yield np.zeros(min(BLOCK_SAMPLES, count - start), np.float32), rate
 
 
 def read(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> Float32:

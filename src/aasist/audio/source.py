@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from aasist.audio.decode import PIECE_FRAMES, Piece, ReadLimits
+from aasist.audio.decode import MAX_CHANNELS, PIECE_FRAMES, Piece, ReadLimits
 from aasist.errors import AudioError
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]"
@@ -63,7 +63,8 @@ def _open_path(path: str) -> BinaryIO:
     except PermissionError:
         raise AudioError("permission", "no permission to read the file; check its owner and mode") from None
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte inside the path
-        raise AudioError("not_found", "no such file") from None
+        hint = ": addresses are not fetched, download it first" if "://" in path else ""
+        raise AudioError("not_found", f"no such file{hint}") from None
     except OSError as error:
         code = "not_found" if error.errno in (errno.ELOOP, errno.ENAMETOOLONG) else "unreadable"
         raise AudioError(code, f"the file cannot be opened: {error.strerror or error}") from None
@@ -138,18 +139,25 @@ class ArrayDecoder:
     promised_seconds: float | None = None
     damaged = False
 
-    def __init__(self, samples: NDArray[Any], rate: int) -> None:
-        """``samples`` (N,) or (N, C): int16, int32, uint8 (128 is zero), float16, float32 or float64."""
+    def __init__(self, *given: Any) -> None:
+        """Samples (N,) or (N, C): int16, int32, uint8 (128 is zero), float16, float32 or float64; and their rate in Hz."""
+        if len(given) != 2:
+            raise TypeError(f"samples are given as (samples, rate), got {len(given)} things")
+        samples, rate = given
         if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2):
             raise AudioError("unreadable", "samples must be an array of shape (N,) or (N, C)")
         if samples.dtype not in _SCALES and samples.dtype.kind != "f":
             raise AudioError(
                 "unreadable", f"samples must be float, int16, int32 or uint8 (128 = zero); got {samples.dtype}"
             )
+        if samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS >= samples.shape[0]:
+            raise AudioError("channels", f"samples must be (N, C), got {samples.shape}: transpose them")
+        if not len(samples):
+            raise AudioError("no_audio", "the array of samples is empty")
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
             raise AudioError("sample_rate", f"the sample rate must be a whole number of Hz, got {rate!r}")
         self.codec = str(samples.dtype)
-        self._samples = samples.reshape(len(samples), -1) if len(samples) else np.zeros((0, 1), np.float32)
+        self._samples = samples.reshape(len(samples), -1)
         self._rate = int(rate)
 
     def pieces(self) -> Iterator[Piece]:

@@ -14,6 +14,10 @@ from aasist.errors import AasistError
 
 VERBS = {
     "detect": "Judge recordings: real or fake, and where.",
+    "evaluate": "Measure a model on a corpus: error rates with intervals, stress, report.",
+    "metrics": "Error rates, costs and calibration of a score file.",
+    "compare": "Is one score file better than another?",
+    "calibrate": "Map scores to calibrated llr, and choose the threshold.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",
 }

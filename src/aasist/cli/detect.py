@@ -17,9 +17,11 @@ import click
 from aasist.errors import AasistError, AudioError
 
 if TYPE_CHECKING:
+    from aasist.cli.plot_explanation import WindowAttention
     from aasist.cli.rows import Rows
     from aasist.runtime.detector import Detector
     from aasist.runtime.verdict import Verdict
+    from aasist.trials.explanation import Explanation
 
 STANDARD_INPUT = "-"
 
@@ -34,6 +36,11 @@ STANDARD_INPUT = "-"
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Draw waveform, spectrogram and score along time, one PNG a recording (extra: plots).",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Find the spans and bands that decided: in the table, the JSON objects and the pictures. Takes seconds more.",
 )
 @click.option(
     "--model",
@@ -61,6 +68,7 @@ def detect(
     timeline: bool,
     output: Path | None,
     plot: Path | None,
+    explain: bool,
     model: str,
     threshold: float | None,
     threads: int | None,
@@ -105,18 +113,16 @@ def detect(
                 if verdict.error is not None:
                     rows.complain(f"aasist: {verdict.path}: {verdict.error.message}")
             failed += verdict.error is not None
+            if explain:
+                verdict, complete = explained(detector, verdict, source, rows)
+                failed += not complete
             rows.show(verdict)
+            if explain and not as_json:
+                show_in_words(verdict)
             if lines is not None:
                 lines.write(verdict.to_json(timeline=timeline))
-            if plot is not None and verdict.error is None and not isinstance(source, AudioError):
-                from aasist.cli.plot import draw
-
-                try:
-                    picture = draw(verdict, source, plot, number, channel=channel, limits=limits)
-                    rows.complain(f"{verdict.path}: drawn in {picture}")
-                except (AasistError, OSError) as error:
-                    failed += 1
-                    rows.complain(f"aasist: {verdict.path}: could not be drawn: {error}")
+            if plot is not None:
+                failed += not drawn(detector, verdict, source, plot, number, rows)
             if not isinstance(source, str | AudioError):
                 source.close()
     click.get_current_context().exit(1 if failed else 0)
@@ -208,3 +214,69 @@ def judge(detector: Detector, name: str, source: str | BinaryIO | AudioError, ro
             return replace(detector.detect(source, progress=report), path=name)
     except AasistError as error:
         return unjudged(name, error, threshold=detector.threshold, model=detector.model)
+
+
+def explained(
+    detector: Detector | AasistError, verdict: Verdict, source: str | BinaryIO | AudioError, rows: Rows
+) -> tuple[Verdict, bool]:
+    """The verdict together with what decided, and False where that could not be found; it is said on stderr then."""
+    from aasist.trials.explanation import ExplainedVerdict, explain
+
+    if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
+        return ExplainedVerdict.of(verdict, None), True
+    try:
+        with rows.progress(f"{verdict.path}: what decided") as report:
+            return ExplainedVerdict.of(verdict, explain(detector, source, progress=report)), True
+    except AasistError as error:
+        rows.complain(f"aasist: {verdict.path}: could not be explained: {error.message}")
+        return ExplainedVerdict.of(verdict, None), False
+
+
+def show_in_words(verdict: Verdict) -> None:
+    """Print what decided, if anything did, below the verdict's row."""
+    explanation = explanation_of(verdict)
+    if explanation is not None and (words := explanation.in_words()):
+        click.echo(f"{'':9} {words}")
+
+
+def explanation_of(verdict: Verdict) -> Explanation | None:
+    """What decided, where the verdict was explained."""
+    explanation: Explanation | None = getattr(verdict, "explanation", None)
+    return explanation
+
+
+def drawn(
+    detector: Detector | AasistError,
+    verdict: Verdict,
+    source: str | BinaryIO | AudioError,
+    folder: Path,
+    number: int,
+    rows: Rows,
+) -> bool:
+    """Draw a recording if it was judged; False where that failed. What came of it is said on stderr."""
+    if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
+        return True
+    from aasist.cli.plot import draw
+
+    explanation = explanation_of(verdict)
+    try:
+        attentions: tuple[WindowAttention, ...] = ()
+        if explanation is not None:
+            from aasist.cli.plot_explanation import attention_of
+
+            attentions = attention_of(detector, source)
+        picture = draw(
+            verdict,
+            source,
+            folder,
+            number,
+            channel=detector.channel,
+            limits=detector.limits,
+            explanation=explanation,
+            attentions=attentions,
+        )
+    except (AasistError, OSError) as error:
+        rows.complain(f"aasist: {verdict.path}: could not be drawn: {error}")
+        return False
+    rows.complain(f"{verdict.path}: drawn in {picture}")
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,7 +16,9 @@ from aasist.session import SAMPLE_RATE, Float32
 
 if TYPE_CHECKING:
     from aasist.audio.read import ReadLimits
+    from aasist.cli.plot_explanation import WindowAttention
     from aasist.runtime.verdict import Verdict
+    from aasist.trials.explanation import Explanation
 
 REAL_COLOUR, FAKE_COLOUR = "#0072B2", "#D55E00"
 """Blue and vermilion of Okabe and Ito: told apart by colour-blind readers."""
@@ -83,8 +86,13 @@ def draw(
     *,
     channel: int | None,
     limits: ReadLimits,
+    explanation: Explanation | None = None,
+    attentions: Sequence[WindowAttention] = (),
 ) -> Path:
-    """Draw a judged recording into ``folder`` -> the PNG's path. The recording is read once more, in blocks."""
+    """Draw a judged recording into ``folder`` -> the PNG's path. The recording is read once more, in blocks.
+
+    An ``explanation`` adds what decided: spans under the waveform, bands beside the spectrogram.
+    """
     from aasist.audio.read import open_audio
 
     if not isinstance(source, str):
@@ -100,7 +108,7 @@ def draw(
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
-        picture(verdict, strip).savefig(drawn, format="png", dpi=110)
+        picture(verdict, strip, explanation, attentions).savefig(drawn, format="png", dpi=110)
     part = path.with_suffix(".png.part")
     try:
         part.write_bytes(drawn.getbuffer())
@@ -110,13 +118,25 @@ def draw(
     return path
 
 
-def picture(verdict: Verdict, strip: Strip) -> Any:
-    """The figure of a verdict (a ``matplotlib.figure.Figure``)."""
+def picture(
+    verdict: Verdict, strip: Strip, explanation: Explanation | None = None, attentions: Sequence[WindowAttention] = ()
+) -> Any:
+    """The figure of a verdict (a ``matplotlib.figure.Figure``), with what decided where there is an ``explanation``."""
     from matplotlib.figure import Figure
 
     duration = verdict.duration_seconds or 0.0
     figure = Figure(figsize=(10, 6.4), layout="constrained")
-    wave, spectrum, score = figure.subplots(3, 1, sharex=True, height_ratios=[2, 3, 2])
+    if explanation is None:
+        wave, spectrum, score = figure.subplots(3, 1, sharex=True, height_ratios=[2, 3, 2])
+    else:
+        from aasist.cli import plot_explanation
+
+        figure.set_size_inches(11, 8)
+        panels = plot_explanation.panels(figure)
+        wave, spectrum, score = panels["wave"], panels["spectrum"], panels["score"]
+        plot_explanation.draw_spans(panels["spans"], explanation, duration, attentions)
+        plot_explanation.draw_bands(panels["bands"], explanation, attentions)
+        figure.supxlabel(plot_explanation.caption(explanation, attentions), fontsize=8, color="0.3")
     times = (np.arange(len(strip.columns)) + 0.5) * strip.column_seconds
     lows, highs = np.array([c[0] for c in strip.columns]), np.array([c[1] for c in strip.columns])
 

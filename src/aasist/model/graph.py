@@ -41,9 +41,13 @@ class GraphAttention(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         nodes = functional.dropout(nodes, self.dropout, self.training)
-        scores = pair_scores(pairwise(nodes, self.pair_projection), self.pair_weight)
-        attention = torch.softmax(scores / self.temperature, dim=-1)
+        attention = self.attention(nodes)
         return functional.selu(node_norm(self.norm, self.attended(attention @ nodes) + self.own(nodes)))
+
+    def attention(self, nodes: Tensor) -> Tensor:
+        """Nodes (B, N, dim_in) -> how much each gathers from each, (B, N, N); rows sum to 1."""
+        scores = pair_scores(pairwise(nodes, self.pair_projection), self.pair_weight)
+        return torch.softmax(scores / self.temperature, dim=-1)
 
 
 class HeterogeneousAttention(nn.Module):
@@ -75,13 +79,25 @@ class HeterogeneousAttention(nn.Module):
 
     def forward(self, temporal: Tensor, spectral: Tensor, master: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count = temporal.shape[1]
-        nodes = torch.cat([self.temporal_projection(temporal), self.spectral_projection(spectral)], dim=1)
-        nodes = functional.dropout(nodes, self.dropout, self.training)
+        nodes = functional.dropout(self.joined(temporal, spectral), self.dropout, self.training)
 
-        attention = torch.softmax(self._scores(nodes, count) / self.temperature, dim=-1)
+        attention = self.attention(nodes, count)
         new_master = self._master(nodes, master)
         new_nodes = functional.selu(node_norm(self.norm, self.attended(attention @ nodes) + self.own(nodes)))
         return new_nodes[:, :count], new_nodes[:, count:], new_master
+
+    def joined(self, temporal: Tensor, spectral: Tensor) -> Tensor:
+        """Both kinds, each through its own projection -> nodes (B, N_t + N_s, dim_in), the temporal ones first."""
+        return torch.cat([self.temporal_projection(temporal), self.spectral_projection(spectral)], dim=1)
+
+    def attention(self, nodes: Tensor, count: int) -> Tensor:
+        """Joined nodes (B, N, dim_in), the first ``count`` temporal -> how much each gathers from each, (B, N, N)."""
+        return torch.softmax(self._scores(nodes, count) / self.temperature, dim=-1)
+
+    def master_attention(self, nodes: Tensor, master: Tensor) -> Tensor:
+        """Joined nodes (B, N, dim_in), master (B, 1, dim_in) -> how much the master gathers from each, (B, N, 1)."""
+        scores = torch.tanh(self.master_projection(nodes * master)) @ self.master_weight
+        return torch.softmax(scores / self.temperature, dim=1)
 
     def _scores(self, nodes: Tensor, count: int) -> Tensor:
         """Attention logits (B, N, N) of nodes (B, N, D) whose first ``count`` are temporal."""
@@ -100,8 +116,7 @@ class HeterogeneousAttention(nn.Module):
 
     def _master(self, nodes: Tensor, master: Tensor) -> Tensor:
         """Nodes (B, N, D), master (B, 1, D) -> master (B, 1, dim_out); neither norm nor activation follows."""
-        scores = torch.tanh(self.master_projection(nodes * master)) @ self.master_weight
-        attention = torch.softmax(scores / self.temperature, dim=1)
+        attention = self.master_attention(nodes, master)
         gathered: Tensor = self.master_attended(attention.transpose(1, 2) @ nodes) + self.master_own(master)
         return gathered
 
@@ -124,6 +139,10 @@ class GraphPool(nn.Module):
         self.score = nn.Linear(dim, 1)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        scores = torch.sigmoid(self.score(functional.dropout(nodes, self.dropout, self.training)))
-        best = torch.topk(scores, kept_nodes(nodes.shape[1], self.ratio), dim=1).indices
+        scores, best = self.ranked(nodes)
         return torch.gather(nodes * scores, 1, best.expand(-1, -1, nodes.shape[2]))
+
+    def ranked(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Nodes (B, N, D) -> the score of each in (0, 1), (B, N, 1), and indices (B, K, 1) of the best, in order."""
+        scores = torch.sigmoid(self.score(functional.dropout(nodes, self.dropout, self.training)))
+        return scores, torch.topk(scores, kept_nodes(nodes.shape[1], self.ratio), dim=1).indices

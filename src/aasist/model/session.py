@@ -16,11 +16,14 @@ class TorchSession:
 
     precision = "fp32"
 
-    def __init__(self, path: Path, *, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, path: Path) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = checkpoint.load(path).to(self.device)
         self.architecture = self.model.architecture
+
+    def use_threads(self, threads: int) -> None:
+        """Let torch use so many threads, in the whole process: it knows no other way."""
+        torch.set_num_threads(threads)
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32."""

@@ -5,13 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aasist.session import SAMPLE_RATE
-
-
-def mel_edges_hz(bands: int) -> np.ndarray:
-    """Edges in Hz of ``bands`` filters, evenly spaced in mel (O'Shaughnessy) over 0 to 8 kHz -> (bands + 1,)."""
-    top_mel = 2595.0 * np.log10(1.0 + SAMPLE_RATE / 2 / 700.0)
-    return np.asarray(700.0 * (10.0 ** (np.linspace(0.0, top_mel, bands + 1) / 2595.0) - 1.0))
+from aasist.session import SAMPLE_RATE, mel_edges_hz
 
 
 def sinc_filters(bands: int, kernel_samples: int) -> Tensor:
@@ -57,6 +51,11 @@ class PooledBands(SincBands):
         return functional.max_pool2d(super().forward(waveform, band_mask).abs(), self.pool)
 
 
+MOST_FOLDED = 1 << 22
+"""Numbers in the folded filters at the most (the shipped model's are 84,000): the product of three numbers that a
+checkpoint's metadata may choose must not decide how much memory is asked for."""
+
+
 class FoldedBands(nn.Module):
     """The same as `PooledBands`, with half its multiplications; exact but for rounding.
 
@@ -73,6 +72,7 @@ class FoldedBands(nn.Module):
     def __init__(self, bands: int, kernel_samples: int, stride: int, pool: tuple[int, int]) -> None:
         super().__init__()
         self.group, outputs = pool
+        assert kernel_samples >= outputs * stride  # shorter filters would read beyond the halves of a frame
         self.frequencies = bands // self.group
         self.hop = outputs * stride
         self.frame = (outputs - 1) * stride + kernel_samples
@@ -131,5 +131,6 @@ def pooled_bands(bands: int, kernel_samples: int, stride: int, pool: tuple[int, 
     """The faster of the two forms: measured in ONNX Runtime, folding wins where a frame gives many outputs (stride 3,
     8 outputs: 10 ms against 13) and loses where it gives few (stride 1, 3 outputs, as published: 43 ms against 30)."""
     outputs = pool[1]
-    folds = outputs >= 6 and kernel_samples >= outputs * stride
+    frame = (outputs - 1) * stride + kernel_samples
+    folds = outputs >= 6 and kernel_samples >= outputs * stride and outputs * bands * frame <= MOST_FOLDED
     return (FoldedBands if folds else PooledBands)(bands, kernel_samples, stride, pool)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aasist.audio.listen import Listener
 from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
+from aasist.parallel import in_order
 from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
-from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF
+from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32
 
-BATCH_WINDOWS = 2
-"""Windows that a thread scores at once: measured, 4 are no faster and cost twice the memory."""
+Float64 = NDArray[np.float64]
 
-WINDOWS_AHEAD = 64
-"""Windows that may wait to be scored (17 MB): enough to keep the scoring threads busy while the next stretch of the
+WAITING_BYTES = 16 << 20
+"""Windows that may wait to be scored (64 of 4 s): enough to keep the scoring threads busy while the next stretch of the
 recording is read and searched for speech."""
 
 
@@ -48,11 +48,14 @@ class Detector:
     ) -> None:
         if threshold is not None and not math.isfinite(threshold):
             raise ValueError(f"threshold must be a finite number, got {threshold}")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ValueError(f"threads must be a whole number, 1 or more, got {threads!r}")
+        if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
+            raise ValueError(f"channel must be a whole number from 0, got {channel!r}")
         self.threads = threads or available_threads()
-        # A thread to each batch of windows, not all threads to one batch: measured on two cores 19 ms a window against 25,
-        # and no result depends on their number.
-        opened = open_model(model, threads=1)
-        self._scoring = ThreadPoolExecutor(self.threads, "aasist-scoring")
+        opened = open_model(model, threads=self.threads)
+        self._division = opened.division
+        self._opened_as = (model, threshold, threads, channel, limits)
         self.session, self.notes, self.model = opened.session, opened.notes, opened.identity
         self.threshold = self.notes.threshold if threshold is None else threshold
         self.channel = channel
@@ -106,6 +109,10 @@ class Detector:
             except AasistError as error:
                 yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A detector that is pickled or copied opens its model anew where it arrives."""
+        return _reopened, self._opened_as
+
     def _label(self, llr: float | None, *, undecided: bool) -> Label:
         if llr is None or undecided:
             return "undecided"
@@ -113,26 +120,33 @@ class Detector:
 
     def _scored(self, windows: Iterable[Window]) -> Iterator[list[Span]]:
         """The spans of all windows, in order, scored by the threads while the windows to come are sought."""
-        pending: deque[Future[list[Span]]] = deque()
+        runs, batch = self._division.runs, self._division.batch_windows
         remaining = iter(windows)
-        try:
-            while batch := list(islice(remaining, BATCH_WINDOWS)):
-                pending.append(self._scoring.submit(self._score, batch))
-                while pending and (pending[0].done() or len(pending) * BATCH_WINDOWS >= WINDOWS_AHEAD):
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+        batches = iter(lambda: list(islice(remaining, batch)), [])
+        ahead = max(2 * runs, WAITING_BYTES // (4 * batch * self.notes.window_samples))
+        return in_order(self._score, batches, threads=runs, ahead=ahead)
 
-    def _score(self, batch: list[Window]) -> list[Span]:
-        logits = self.session.run(np.stack([window.samples for window in batch]))
+    def llrs_of(self, windows: Float32) -> Float64:
+        """llr (N,) of windows (N, T) as the model hears them: 16 kHz, whole, not looked at for speech.
+
+        Raises ``ModelError`` where the model fails on them.
+        """
+        size = self._division.batch_windows
+        batches = (windows[first : first + size] for first in range(0, len(windows), size))
+        parts = in_order(self._llrs, batches, threads=self._division.runs)
+        return np.concatenate([np.zeros(0), *parts])
+
+    def _llrs(self, batch: Float32) -> Float64:
+        logits = self.session.run(batch)
         margins = logits[:, BONAFIDE].astype(np.float64) - logits[:, SPOOF]
         calibration = self.notes.calibration
         llrs = margins if calibration is None else calibration.slope * margins + calibration.offset
         if not np.isfinite(llrs).all():
             raise ModelError("model", f"the model {self.model.name!r} gave a score that is not a finite number")
+        return np.asarray(llrs, np.float64)
+
+    def _score(self, batch: list[Window]) -> list[Span]:
+        llrs = self._llrs(np.stack([window.samples for window in batch]))
         return [
             Span(
                 start=round(window.start / SAMPLE_RATE, 3),
@@ -142,6 +156,12 @@ class Detector:
             )
             for window, llr in zip(batch, llrs.tolist(), strict=True)
         ]
+
+
+def _reopened(
+    model: str | Path, threshold: float | None, threads: int | None, channel: int | None, limits: ReadLimits | None
+) -> Detector:
+    return Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
 
 
 def name_of(source: Source) -> str:

@@ -55,6 +55,8 @@ class ModelNotes:
     """None: the scores are raw logit differences."""
     threshold: float = 0.0
     """On llr: a recording below it is called a spoof."""
+    operating_point: str = ""
+    """The rule that chose the threshold, and the rates it gave where it was chosen."""
     pooling: str = "mean"
     """How the llr of a recording comes from those of its windows: ``mean``."""
     training: str = ""

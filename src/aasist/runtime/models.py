@@ -6,15 +6,17 @@ import hashlib
 import importlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from aasist.errors import MissingExtra, ModelError
+from aasist.recipe import Architecture
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.threads import Division, divided
 from aasist.runtime.verdict import ModelIdentity
 from aasist.session import Session
 
@@ -29,6 +31,8 @@ class OpenModel:
     session: Session
     notes: ModelNotes
     identity: ModelIdentity
+    division: Division = field(default_factory=Division)
+    """How its threads are used."""
 
 
 def shipped_folder() -> Path:
@@ -45,7 +49,10 @@ def shipped() -> dict[str, dict[str, Any]]:
 
 
 def open_model(model: str | Path, *, threads: int) -> OpenModel:
-    """A shipped name, an ONNX file of ours, or a ``.safetensors`` or ``.pth`` checkpoint (needs torch)."""
+    """A shipped name, an ONNX file of ours, or a ``.safetensors`` or ``.pth`` checkpoint (needs torch).
+
+    ``threads`` are divided between runs side by side and threads within a run; torch has its own, for the whole process.
+    """
     if isinstance(model, str) and model in shipped():
         return _open_onnx(shipped_folder() / shipped()[model]["file"], shipped()[model]["sha256"], threads)
     path = Path(model)
@@ -53,7 +60,7 @@ def open_model(model: str | Path, *, threads: int) -> OpenModel:
         names = ", ".join(shipped())
         raise ModelError("unknown_model", f"no such model: {str(model)!r} is neither shipped ({names}) nor a file")
     if path.suffix in CHECKPOINT_SUFFIXES:
-        return _open_checkpoint(path, threads)
+        return _open_checkpoint(path)
     return _open_onnx(path, None, threads)
 
 
@@ -65,17 +72,26 @@ def _open_onnx(path: Path, expected_sha256: str | None, threads: int) -> OpenMod
     # Imported here: a checkpoint needs no ONNX Runtime, and --help needs neither.
     from aasist.runtime.onnx import OnnxSession
 
-    session = OnnxSession(content, precision=notes.precision, threads=threads)
-    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, notes.precision))
+    division = divided(threads, _window_bytes(notes))
+    session = OnnxSession(content, precision=notes.precision, threads=division.threads_each)
+    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, notes.precision), division)
 
 
-def _open_checkpoint(path: Path, threads: int) -> OpenModel:
+def _window_bytes(notes: ModelNotes) -> int | None:
+    """What scoring one window takes, by the architecture that the file names; None where it names none of ours."""
+    try:
+        return Architecture.from_json(notes.variant).activation_bytes if notes.variant != "{}" else None
+    except ModelError:
+        return None
+
+
+def _open_checkpoint(path: Path) -> OpenModel:
     """The one place where the runtime reaches for torch: by name, and only for a checkpoint."""
     try:
         module = importlib.import_module("aasist.model.session")
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"{path}: a checkpoint", "export") from error
-    session = module.TorchSession(path, threads=threads)
+        raise MissingExtra(f"{path}: a checkpoint", "train") from error
+    session = module.TorchSession(path)
     architecture = session.architecture
     notes = ModelNotes(
         name=architecture.name,
@@ -84,4 +100,5 @@ def _open_checkpoint(path: Path, threads: int) -> OpenModel:
         hop_samples=architecture.window_samples // 2,
     )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return OpenModel(session, notes, ModelIdentity(architecture.name, sha256, session.precision))
+    identity = ModelIdentity(architecture.name, sha256, session.precision)
+    return OpenModel(session, notes, identity, Division(batch_windows=1))

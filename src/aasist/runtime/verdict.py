@@ -122,11 +122,11 @@ def merged(windows: Sequence[Span], threshold: float) -> tuple[Span, ...]:
         while first < len(ordered) and ordered[first].end <= start:
             first += 1
         covering = []
-        for window in ordered[first:]:
-            if window.start > start:
-                break
-            if window.end >= end:
-                covering.append(window.llr)
+        position = first
+        while position < len(ordered) and ordered[position].start <= start:
+            if ordered[position].end >= end:
+                covering.append(ordered[position].llr)
+            position += 1
         if not covering:
             continue
         llr = _mean(covering, [1.0] * len(covering))

@@ -43,6 +43,8 @@ def fields(message: bytes) -> Iterator[Field]:
     while position < len(message):
         start = position
         tag, position = _varint(message, position)
+        if tag >> 32:  # protobuf would cut it, and read another field than we do
+            raise damaged("a field has a number that is too large")
         kind, payload = tag & 7, position
         if kind == VARINT:
             _, position = _varint(message, position)

@@ -1,0 +1,61 @@
+"""Figures of scored trials as the verbs show and keep them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aasist.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from aasist.evaluation.summary import Asv, Choices, Summary
+    from aasist.evaluation.tally import Float64
+    from aasist.trial import Trials
+
+
+def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices, *, source: Path | str) -> Summary:
+    """`summarise`, with what is wrong said of the file it came from."""
+    from aasist.evaluation.summary import summarise
+
+    assert trials.bonafide is not None
+    try:
+        return summarise(values, trials.bonafide, trials.columns, asv=asv, choices=chosen)
+    except ValueError as error:
+        raise ProtocolError(str(error), path=source) from error
+
+
+def say(summary: Summary) -> None:
+    """Tables for people on stdout."""
+    from aasist.evaluation.report import breakdown_table, headline_table
+
+    click.echo(headline_table(summary).text())
+    for column in summary.by:
+        click.echo()
+        click.echo(breakdown_table(summary, column).text())
+
+
+def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:
+    """The report of scored trials in the folder ``out``; says on stderr where it is."""
+    import time
+
+    from aasist import __version__
+    from aasist.evaluation.report import Material, write_report
+
+    assert trials.bonafide is not None
+    paths = trials.columns.get("path")
+    material = Material(
+        title=title,
+        summary=summary,
+        scores=values,
+        labels=trials.bonafide,
+        ids=trials.ids,
+        paths=paths,
+        columns=trials.columns,
+        version=__version__,
+        date=time.strftime("%Y-%m-%d"),
+        **more,
+    )
+    write_report(out, material)
+    click.echo(f"aasist: report in {out / 'report.html'}", err=True)

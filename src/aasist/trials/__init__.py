@@ -1,0 +1,1 @@
+"""Scoring the trials of a corpus: as they are, under stress, and explained."""

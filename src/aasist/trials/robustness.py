@@ -1,0 +1,102 @@
+"""How the error of a model on a corpus changes under conditions: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aasist.errors import AudioError
+from aasist.evaluation.bootstrap import intervals
+from aasist.evaluation.det import eer
+from aasist.evaluation.report import StressRow
+from aasist.evaluation.summary import Choices, known_speakers
+from aasist.evaluation.tally import Float64
+from aasist.runtime.detector import Detector
+from aasist.session import SAMPLE_RATE, Float32
+from aasist.trial import Trials
+from aasist.trials.conditions import Condition
+from aasist.trials.scoring import llr_of, samples_of
+from aasist.trials.stress import Progress, stressed
+from aasist.trials.waveforms import WaveformCache
+
+CLEAN = "clean"
+
+
+def stress_rows(
+    detector: Detector,
+    trials: Trials,
+    root: Path | str,
+    conditions: Sequence[Condition],
+    choices: Choices,
+    *,
+    cache: WaveformCache | None = None,
+    progress: Progress | None = None,
+) -> Iterator[StressRow]:
+    """The EER of the detector on ``trials`` (which have a key) under each condition, and its change against ``clean``.
+
+    ``clean`` comes first where it is asked for. Trials that cannot be read or scored under a condition are counted and take no
+    part in its EER; a condition that this installation cannot apply gives a row that says why.
+    """
+    assert trials.bonafide is not None
+    ordered = sorted(conditions, key=lambda condition: condition.name != CLEAN)
+    speakers = known_speakers(trials.columns)[0]
+    clean_eer: float | None = None
+
+    def read(row: int) -> Float32:
+        try:
+            return samples_of(trials, root, row)
+        except AudioError:
+            return np.zeros(SAMPLE_RATE, np.float32)  # silence: not scored, and counted as such
+
+    for condition in ordered:
+        if condition.unavailable is not None:
+            yield StressRow(
+                condition.name, condition.group, condition.description, 0, 0, 0, None, None, None, condition.unavailable
+            )
+            continue
+        ((_, scores),) = stressed(
+            [condition], trials, read, _scorer(detector), seed=choices.seed, cache=cache,
+            threads=detector.threads, progress=progress,
+        )  # fmt: skip
+        row = _row(condition, scores, trials, speakers, choices, clean_eer)
+        if condition.name == CLEAN:
+            clean_eer = row.eer
+        yield row
+
+
+def _scorer(detector: Detector) -> Callable[[Float32], float]:
+    def score(samples: Float32) -> float:
+        try:
+            return llr_of(detector, (samples, SAMPLE_RATE))
+        except AudioError:
+            return float("nan")
+
+    return score
+
+
+def _row(
+    condition: Condition,
+    scores: Float64,
+    trials: Trials,
+    speakers: np.ndarray | None,
+    choices: Choices,
+    clean_eer: float | None,
+) -> StressRow:
+    assert trials.bonafide is not None
+    scored = np.isfinite(scores)
+    labels, values = trials.bonafide[scored], scores[scored]
+    bonafide = int(labels.sum())
+    counts = (bonafide, len(labels) - bonafide, len(scores) - len(labels))
+    named = (condition.name, condition.group, condition.description)
+    if not bonafide or bonafide == len(labels):
+        return StressRow(*named, *counts, None, None, None, None)
+    rate = eer(values[labels], values[~labels])
+    limits = None
+    if choices.rounds:
+        limits = intervals(
+            {"eer": eer.of}, values, labels, speakers=None if speakers is None else speakers[scored],
+            rounds=choices.rounds, level=choices.level, seed=choices.seed, threads=choices.threads,
+        )["eer"]  # fmt: skip
+    return StressRow(*named, *counts, rate, limits, None if clean_eer is None else rate - clean_eer, None)
