@@ -34,5 +34,7 @@ class MissingExtra(AasistError):
     """A part that the light install leaves out is needed; the message is the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__("missing_extra", f"{what} needs the extra {extra!r}: pip install '.[{extra}]' in the folder of aasist")
+        super().__init__(
+            "missing_extra", f"{what} needs the extra {extra!r}: pip install '.[{extra}]' in the folder of aasist"
+        )
         self.extra = extra

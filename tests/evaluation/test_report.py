@@ -25,22 +25,24 @@ from aasist.evaluation.dcf import AsvRates
 from aasist.evaluation.metricsfile import read_metrics, stress_from_dict, summary_from_dict
 from aasist.evaluation.report import (
     Material,
-    StressRow,
-    Table,
-    breakdown_table,
-    choices_table,
     comparison_markdown,
-    comparison_table,
-    headline_table,
-    percent,
     report_html,
     report_markdown,
-    stress_table,
-    worst_condition,
     worst_trials,
     write_report,
 )
 from aasist.evaluation.summary import Asv, Choices, Figures, Summary, summarise
+from aasist.evaluation.tables import (
+    StressRow,
+    Table,
+    breakdown_table,
+    choices_table,
+    comparison_table,
+    headline_table,
+    percent,
+    stress_table,
+    worst_condition,
+)
 from aasist.trial import strings
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `*_\n\x1b[31m\u202e\ud800"

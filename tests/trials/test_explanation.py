@@ -24,14 +24,16 @@ from aasist.runtime.models import OpenModel
 from aasist.runtime.verdict import ModelIdentity
 from aasist.session import SAMPLE_RATE, Float32, mel_edges_hz
 from aasist.trials.explanation import (
-    FADE_SAMPLES,
     BandChange,
     ExplainedVerdict,
     Explanation,
     SpanChange,
-    band_masks,
     decisive_windows,
     explain,
+)
+from aasist.trials.occlusion import (
+    FADE_SAMPLES,
+    band_masks,
     filled,
     noise_like,
     span_masks,

@@ -178,7 +178,7 @@ class ContainerDecoder:
         cut = self.container == "ogg" and not ends_stream(self._guard)
         self.damaged = self.damaged or cut or lost > max(1.0, _LOST_FRACTION * packets)
 
-    def _amr_pause(self, packet: Packet) -> tuple[Float32, int] | None:
+    def _amr_pause(self, packet: "Packet[AudioStream]") -> tuple[Float32, int] | None:
         """The silence that a frame of a pause stands for; None for any other packet."""
         kinds = _AMR_PAUSES.get(self.codec)
         if kinds is None or packet.size < 1 or bytes(packet)[0] >> 3 & 0xF not in kinds:

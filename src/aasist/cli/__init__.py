@@ -58,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A path may hold bytes that are no text, and a terminal may not speak UTF-8: neither may end the work.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if sys.stdout is None:  # closed by the caller: the files that -o and --plot name are still wanted
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     # So that a temporary file goes with us, as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run(arguments))

@@ -42,8 +42,8 @@ def compare(
     from aasist.cli.metrics import keyed_scores
     from aasist.errors import ProtocolError
     from aasist.evaluation.bootstrap import compare as paired
-    from aasist.evaluation.report import comparison_table
     from aasist.evaluation.summary import comparable, known_speakers
+    from aasist.evaluation.tables import comparison_table
     from aasist.protocol.scores import match_scores, read_scores
 
     if by:

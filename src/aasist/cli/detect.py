@@ -82,7 +82,11 @@ def detect(
     a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage. The verdicts themselves
     never change the exit code.
     """
-    check(paths, threshold, output)
+    check(paths, threshold, output, model)
+    if timeline and not as_json and output is None:
+        raise click.UsageError("--timeline adds to the JSON objects: give --json or -o too")
+    if not math.isfinite(max_seconds):
+        raise click.UsageError(f"--max-seconds must be a finite number, got {max_seconds}")
     from aasist.audio.read import ReadLimits
     from aasist.cli.output import JsonLines
     from aasist.cli.rows import Rows
@@ -116,7 +120,8 @@ def detect(
             if explain:
                 verdict, complete = explained(detector, verdict, source, rows)
                 failed += not complete
-            rows.show(verdict)
+            if as_json or not isinstance(detector, AasistError):
+                rows.show(verdict)
             if explain and not as_json:
                 show_in_words(verdict)
             if lines is not None:
@@ -128,8 +133,8 @@ def detect(
     click.get_current_context().exit(1 if failed else 0)
 
 
-def check(paths: tuple[str, ...], threshold: float | None, output: Path | None) -> None:
-    """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording."""
+def check(paths: tuple[str, ...], threshold: float | None, output: Path | None, model: str) -> None:
+    """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording or a model."""
     from aasist.audio.files import AUDIO_EXTENSIONS
 
     if threshold is not None and not math.isfinite(threshold):
@@ -140,6 +145,10 @@ def check(paths: tuple[str, ...], threshold: float | None, output: Path | None) 
         return
     if output.suffix.lower() in AUDIO_EXTENSIONS:
         raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
+    if output == Path(STANDARD_INPUT):
+        raise click.UsageError("-o wants the name of a file; --json writes to standard output")
+    if output.exists() and Path(model).exists() and output.samefile(model):
+        raise click.UsageError(f"{output} is the model: it would be replaced")
     if output.exists() and any(Path(path).exists() and output.samefile(path) for path in paths):
         raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
 
@@ -169,6 +178,8 @@ def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | Bi
         matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
         if "**" in path:  # it matches the files within the folders too, which would be judged twice
             matches = [match for match in matches if not os.path.isdir(match)] or matches
+            # It follows links, also one that leads back up: each file once, by the first of its names.
+            matches = list({os.path.realpath(match): match for match in reversed(matches)}.values())[::-1]
         for match in matches or [path]:
             if not os.path.isdir(match):
                 yield match, match

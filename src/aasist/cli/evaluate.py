@@ -14,8 +14,8 @@ from aasist.cli.options import asv_from, asv_of, asv_options, choice_options, ch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aasist.evaluation.report import StressRow
     from aasist.evaluation.summary import Choices
+    from aasist.evaluation.tables import StressRow
     from aasist.evaluation.tally import Float64
     from aasist.runtime.detector import Detector
     from aasist.trial import Trials
@@ -126,7 +126,7 @@ def evaluate(
         if explain:
             from aasist.cli.worst import explained
 
-            pictures = explained(detector, scored.trials, scored.values, folder, explain)
+            pictures = explained(detector, scored.trials, scored.values, folder, explain, chosen.threshold)
         write(
             out,
             title=title,
@@ -140,14 +140,14 @@ def evaluate(
             files={"scores.tsv": score_file(scored)},
         )
     if as_json:
-        from aasist.evaluation.report import stress_dicts
+        from aasist.evaluation.tables import stress_dicts
 
         values = summary.to_dict()
         click.echo(json.dumps({**values, "stress": stress_dicts(rows)} if rows else values, allow_nan=False))
         return
     say(summary)
     if rows:
-        from aasist.evaluation.report import stress_table
+        from aasist.evaluation.tables import stress_table
 
         click.echo()
         click.echo(stress_table(rows).text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 import click
@@ -38,6 +40,19 @@ def export(
     """
     if (slope is None) != (offset is None):
         raise click.UsageError("--slope and --offset go together")
+    if not all(math.isfinite(value) for value in (slope or 0.0, offset or 0.0, threshold, hop_seconds or 0.0)):
+        raise click.UsageError("--slope, --offset, --threshold and --hop-seconds must be finite numbers")
+    if slope is not None and slope <= 0:
+        raise click.UsageError(f"--slope must be above 0, got {slope}")
+    if hop_seconds is not None and hop_seconds <= 0:
+        raise click.UsageError(f"--hop-seconds must be above 0, got {hop_seconds}")
+    # Before the minute that the export takes.
+    if output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise click.UsageError(
+            f"cannot write {output}: {'it is a folder' if output.is_dir() else 'no such folder, or no permission'}"
+        )
+    if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
+        raise click.UsageError(f"{output} is the checkpoint: it would be replaced")
     try:
         from aasist.export.onnx import export as write
         from aasist.model import checkpoint as checkpoints

@@ -28,7 +28,7 @@ def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices
 
 def say(summary: Summary) -> None:
     """Tables for people on stdout."""
-    from aasist.evaluation.report import breakdown_table, headline_table
+    from aasist.evaluation.tables import breakdown_table, headline_table
 
     click.echo(headline_table(summary).text())
     for column in summary.by:
@@ -39,8 +39,8 @@ def say(summary: Summary) -> None:
 def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:
     """The report of scored trials in the folder ``out``; says on stderr where it is."""
     import time
+    from importlib.metadata import version
 
-    from aasist import __version__
     from aasist.evaluation.report import Material, write_report
 
     assert trials.bonafide is not None
@@ -53,7 +53,7 @@ def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Su
         ids=trials.ids,
         paths=paths,
         columns=trials.columns,
-        version=__version__,
+        version=version("aasist"),
         date=time.strftime("%Y-%m-%d"),
         **more,
     )

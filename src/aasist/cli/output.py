@@ -11,14 +11,27 @@ from typing import Self
 import click
 
 
+def _is(path: Path, stream: int) -> bool:
+    """Whether a file is what standard output (1) or standard error (2) is written to."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream))
+    except OSError:  # the stream is closed
+        return False
+
+
 class JsonLines:
-    """Lines go to a temporary file beside ``path``, which takes its name when the work ended without an exception."""
+    """Lines go to a temporary file beside ``path``, which takes its name when the work ended without an exception, and
+    ``path`` with ``.part`` behind it when it was stopped by hand."""
 
     def __init__(self, path: Path) -> None:
         # A link stays one, and what it leads to is replaced.
         self.path = Path(os.path.realpath(path))
 
     def __enter__(self) -> Self:
+        if self.path.exists() and any(_is(self.path, stream) for stream in (1, 2)):
+            raise click.UsageError(
+                f"cannot write {self.path}: the output already goes there; leave -o out and use --json"
+            )
         if self.path.exists() and not self.path.is_file():
             raise click.UsageError(f"cannot write {self.path}: it is a folder or a device, a file was wanted")
         try:
@@ -27,21 +40,28 @@ class JsonLines:
             raise click.UsageError(f"cannot write {self.path}: {error.strerror}") from error
         self._name = Path(name)
         self._file = os.fdopen(handle, "w", encoding="utf-8")
+        self._lines = 0
         return self
 
     def write(self, line: str) -> None:
         """Add one line."""
         self._file.write(line + "\n")
+        self._lines += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             self._file.close()  # which may find the disk full
-            if kind is None:
+            # Stopped by hand: what is done is kept, under a name that says it is not all.
+            stopped = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit) and self._lines > 0
+            path = self.path.with_name(f"{self.path.name}.part") if stopped else self.path
+            if kind is None or stopped:
                 umask = os.umask(0)
                 os.umask(umask)
                 self._name.chmod(0o666 & ~umask)
-                self._name.replace(self.path)
+                self._name.replace(path)
+            if stopped:
+                click.echo(f"aasist: stopped; the {self._lines} lines so far are in {path}", err=True)
         finally:
             self._name.unlink(missing_ok=True)

@@ -149,7 +149,8 @@ def picture(
     wave.set_ylim(-reach, reach)
 
     decibels = 10 * np.log10(np.array([c[2] for c in strip.columns]).T + 1e-12)
-    top = float(decibels.max(initial=-120.0))
+    # 40 dB under the loudest tone there can be, at the least: silence must look like silence.
+    top = max(0.0, float(decibels.max(initial=-120.0)))
     extent = (0.0, len(strip.columns) * strip.column_seconds, 0.0, SAMPLE_RATE / 2000)
     spectrum.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - RANGE_DB, vmax=top)
     spectrum.set_ylabel("kHz")

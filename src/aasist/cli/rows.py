@@ -78,7 +78,9 @@ class Rows:
             sys.stdout.flush()
             return
         if not self.counts:
-            self.out.print(f"{'verdict':<9} {'score':>5} {'length':>8}  {'along time':<{BAR_CELLS + 2}}  recording")
+            self.out.print(
+                f"{'verdict':<9} {'score':>5} {'length':>8}  {f'{SPOOF_CELL} fake {BONAFIDE_CELL} real, along time':<{BAR_CELLS + 2}}  recording"
+            )
         self.counts[verdict.label] += 1
         self.out.print(row(verdict))
         for note in verdict.warnings:

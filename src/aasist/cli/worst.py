@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from aasist.trial import Trials
 
 
-def worst_rows(trials: Trials, values: Float64, count: int) -> list[int]:
-    """Rows of the ``count`` bona fide trials of the lowest scores, and of the spoofs of the highest, worst first."""
+def worst_rows(trials: Trials, values: Float64, count: int, threshold: float) -> list[int]:
+    """Rows of at most ``count`` bona fide trials below the threshold and as many spoofs above it, worst first."""
     labels = trials.bonafide
     assert labels is not None
     order = np.argsort(values, kind="stable")
-    rejected = [int(row) for row in order if labels[row]][:count]
-    accepted = [int(row) for row in order[::-1] if not labels[row]][:count]
+    rejected = [int(row) for row in order if labels[row] and values[row] < threshold][:count]
+    accepted = [int(row) for row in order[::-1] if not labels[row] and values[row] >= threshold][:count]
     return rejected + accepted
 
 
-def explained(detector: Detector, trials: Trials, values: Float64, folder: Path, count: int) -> list[tuple[str, bytes]]:
+def explained(
+    detector: Detector, trials: Trials, values: Float64, folder: Path, count: int, threshold: float
+) -> list[tuple[str, bytes]]:
     """Captions and PNGs of the ``count`` worst trials of each class, with the spans and bands that decided."""
     from aasist.cli.plot import draw
     from aasist.cli.progress import counting
     from aasist.trials.explanation import explain
 
     pictures = []
-    rows = worst_rows(trials, values, count)
+    rows = worst_rows(trials, values, count, threshold)
     assert trials.bonafide is not None
     with tempfile.TemporaryDirectory() as drawn, counting("explaining", len(rows)) as progress:
         for number, row in enumerate(rows):

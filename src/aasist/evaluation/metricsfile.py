@@ -10,8 +10,8 @@ from typing import Any
 
 from aasist.errors import ProtocolError
 from aasist.evaluation.dcf import AsvRates, DetectionCosts, TandemCosts
-from aasist.evaluation.report import StressRow
 from aasist.evaluation.summary import SCHEMA, Asv, Choices, Figures, Summary
+from aasist.evaluation.tables import StressRow
 
 
 def summary_from_dict(values: Mapping[str, Any]) -> Summary:

@@ -80,7 +80,8 @@ def largest_difference(model: Aasist, content: bytes, lengths: Sequence[int] = C
     session = OnnxSession(content, precision="fp32", threads=torch.get_num_threads())
     random = np.random.default_rng(0)
     worst = 0.0
-    cases = [(1 + index % 2, length, 0.1) for index, length in enumerate(lengths)]
+    shortest = model.architecture.shortest_samples
+    cases = [(1 + index % 2, max(length, shortest), 0.1) for index, length in enumerate(lengths)]
     cases += [(1, model.architecture.window_samples, level) for level in (1e-6, 0.0)]
     for batch, length, level in cases:
         waveform = (level * random.standard_normal((batch, length))).astype(np.float32)

@@ -119,7 +119,12 @@ def _is_finite(value: object) -> bool:
 def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
     """Put ``notes`` and a digest into ONNX bytes, replacing what was there, and write them -> the file's sha256."""
     content = with_notes(onnx, notes)
-    Path(path).write_bytes(content)
+    part = Path(path).with_name(f"{Path(path).name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return hashlib.sha256(content).hexdigest()
 
 

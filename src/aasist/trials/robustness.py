@@ -10,8 +10,8 @@ import numpy as np
 from aasist.errors import AudioError
 from aasist.evaluation.bootstrap import intervals
 from aasist.evaluation.det import eer
-from aasist.evaluation.report import StressRow
 from aasist.evaluation.summary import Choices, known_speakers
+from aasist.evaluation.tables import StressRow
 from aasist.evaluation.tally import Float64
 from aasist.runtime.detector import Detector
 from aasist.session import SAMPLE_RATE, Float32
