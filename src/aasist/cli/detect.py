@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from glob import glob, has_magic
@@ -82,11 +82,7 @@ def detect(
     a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage. The verdicts themselves
     never change the exit code.
     """
-    check(paths, threshold, output, model)
-    if timeline and not as_json and output is None:
-        raise click.UsageError("--timeline adds to the JSON objects: give --json or -o too")
-    if not math.isfinite(max_seconds):
-        raise click.UsageError(f"--max-seconds must be a finite number, got {max_seconds}")
+    check(paths, output, model, timeline and not as_json, {"--threshold": threshold, "--max-seconds": max_seconds})
     from aasist.audio.read import ReadLimits
     from aasist.cli.output import JsonLines
     from aasist.cli.rows import Rows
@@ -133,15 +129,24 @@ def detect(
     click.get_current_context().exit(1 if failed else 0)
 
 
-def check(paths: tuple[str, ...], threshold: float | None, output: Path | None, model: str) -> None:
+def check(
+    paths: tuple[str, ...],
+    output: Path | None,
+    model: str,
+    timeline_in_output: bool,
+    numbers: Mapping[str, float | None],
+) -> None:
     """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording or a model."""
     from aasist.audio.files import AUDIO_EXTENSIONS
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
+    for option, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise click.UsageError(f"{option} must be a finite number, got {number}")
     if paths.count(STANDARD_INPUT) > 1:
         raise click.UsageError("standard input (-) can be judged once")
     if output is None:
+        if timeline_in_output:
+            raise click.UsageError("--timeline adds to the JSON objects: give --json or -o too")
         return
     if output.suffix.lower() in AUDIO_EXTENSIONS:
         raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")

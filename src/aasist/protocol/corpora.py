@@ -12,7 +12,7 @@ import numpy as np
 from aasist.errors import ProtocolError
 from aasist.protocol.asv import AsvScores, read_asv_scores
 from aasist.protocol.challenge import read_protocol
-from aasist.protocol.folders import read_fake_or_real, read_mlaad, read_wavefake
+from aasist.protocol.folders import read_fake_or_real, read_labelled_folders, read_mlaad, read_wavefake
 from aasist.protocol.manifest import read_manifest
 from aasist.trial import Strings, Trials
 
@@ -310,6 +310,9 @@ CORPORA: dict[str, Corpus] = {
         protocols={name: (f"{_PARTIALSPOOF}.{name}.trl.txt",) for name in ("train", "dev", "eval")},
         audio=_by_subset("<subset>/con_wav/{id}.wav", "train", "dev", "eval"),
         homes=("", "database"),
+    ),
+    "folders": Corpus(
+        title="folders bonafide and spoof of your own", subsets=(ALL,), default=ALL, read=read_labelled_folders
     ),
     "manifest": Corpus(title="a manifest of your own", subsets=(), default=ALL),
 }

@@ -1,4 +1,4 @@
-"""Corpora whose labels are their folders: WaveFake, Fake-or-Real, MLAAD."""
+"""Corpora whose labels are their folders: WaveFake, Fake-or-Real, MLAAD, and folders of anyone's own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aasist.protocol.manifest import without_extension
 from aasist.protocol.table import read_header_columns, require_columns
 from aasist.trial import NO_ATTACK, Trials, strings
 
-AUDIO = frozenset((".wav", ".flac", ".mp3", ".ogg", ".m4a"))
-"""What the folders of these corpora hold beside texts."""
+AUDIO = frozenset((".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".webm", ".amr", ".3gp", ".mp4", ".wma"))
+"""What the folders hold beside texts."""
 
 _Row = tuple[Path, bool, dict[str, str]]
 """A recording, whether it is bona fide, and what is known of it."""
@@ -54,6 +54,25 @@ def read_wavefake(root: Path, subset: str) -> Trials:
             corpus = "jsut" if folder.name.startswith("jsut_") else "ljspeech"
             for path in _recordings(folder):
                 yield path, False, {"attack": folder.name, "corpus": corpus, "language": _language(corpus)}
+
+    return _trials(root, rows())
+
+
+def read_labelled_folders(root: Path, subset: str) -> Trials:
+    """Recordings of anyone's own, below folders ``bonafide`` and ``spoof``, however deep.
+
+    The first folder below ``spoof`` names the attack where there is one: ``spoof/vits/0001.wav``.
+    """
+    missing = [name for name in ("bonafide", "spoof") if not (root / name).is_dir()]
+    if missing:
+        raise ProtocolError(f"expected folders bonafide and spoof, {' and '.join(missing)} is not there", path=root)
+
+    def rows() -> Iterator[_Row]:
+        for path in _recordings(root / "bonafide", deep=True):
+            yield path, True, {}
+        for path in _recordings(root / "spoof", deep=True):
+            below = path.relative_to(root / "spoof").parts
+            yield path, False, {"attack": below[0] if len(below) > 1 else "spoof"}
 
     return _trials(root, rows())
 
