@@ -6,6 +6,9 @@ python docs/generate.py --check  fails when they are not what it would write
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 import re
 import sys
@@ -14,11 +17,17 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from aasist.cli import VERBS, aasist
+from aasist.evaluation.metricsfile import read_metrics
+from aasist.evaluation.summary import Figures, Summary
+from aasist.evaluation.tables import StressRow, Table, breakdown_table, headline_table, worst_condition
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/cli.md", "docs/model-card.md", "docs/performance.md")
+PAGES = ("README.md", "docs/cli.md", "docs/evaluation.md", "docs/model-card.md", "docs/performance.md")
+CARD = ROOT / "docs" / "model-card"
+SPLITS = ("dev", "test")
 MARKED = re.compile(r"(<!-- begin:(?P<name>[\w-]+) -->\n).*?(<!-- end:(?P=name) -->)", re.DOTALL)
 
 
@@ -32,51 +41,111 @@ def models() -> dict:
     return json.loads((ROOT / "src/aasist/models/models.json").read_text())
 
 
-def card() -> dict:
-    """Every figure of the model card, as the evaluation recipe wrote it."""
-    return json.loads((ROOT / "docs/model-card-figures.json").read_text())
+def metrics(split: str) -> tuple[Summary, tuple[StressRow, ...]]:
+    """The evaluation of the shipped model on ``dev`` or ``test``, as ``aasist evaluate`` wrote it."""
+    return read_metrics(CARD / f"{split}.json")
+
+
+def evaluated() -> dict[str, str]:
+    """Split -> the hash of the model file that was evaluated."""
+    return {split: json.loads((CARD / f"{split}.json").read_text())["model"]["sha256"] for split in SPLITS}
 
 
 def headline() -> str:
     figures = models()["efficient"]["figures"]["test"]
     low, high = figures["eer_95"]
+    unseen = metrics("test")[0].by["novelty"]["not named in train"].eer
     return (
-        f"On {figures['bonafide'] + figures['spoof']} held-out clips of {figures['systems']} systems it was not trained "
-        f"on, its equal error rate is **{percent(figures['eer'])}** (95 % interval {percent(low)} to {percent(high)}): "
+        f"On {figures['bonafide']} real and {figures['spoof']} fake clips from pages it was not trained on, fakes of "
+        f"{figures['systems']} systems, its equal error rate is **{percent(figures['eer'])}** (95 % interval {percent(low)} "
+        f"to {percent(high)}); on the systems whose name is not in training either, {percent(unseen)}: "
         f"[docs/model-card.md](docs/model-card.md) says where it fails.\n"
     )
 
 
-def conditions() -> str:
-    lines = ["| split | condition | EER | 95 % interval | mean EER within a source page | Cllr (bits) | bona fide rejected | spoofs accepted | clips without a score |",
-             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for split in ("dev", "test"):
-        for name, f in card()[split].items():
-            low, high = f["eer_95"]
-            lines.append(
-                f"| {split} | {name} | {percent(f['eer'])} | {percent(low)} to {percent(high)} | "
-                f"{percent(f['within_source'])} | {f['cllr']:.3f} | {percent(f['miss_at_0'])} | "
-                f"{percent(f['false_acceptance_at_0'])} | {f['unscored']} |"
-            )
-    return "\n".join(lines) + "\n"
+def figures() -> str:
+    """The pooled figures of both splits, side by side."""
+    columns = [dict(headline_table(metrics(split)[0]).rows) for split in SPLITS]
+    names = [name for name in columns[0] if name in columns[1]]
+    return Table(("figure (95 % interval)", *SPLITS), tuple((n, *(c[n] for c in columns)) for n in names)).markdown()
 
 
 def breakdown(column: str) -> Callable[[], str]:
-    def table() -> str:
-        lines = [f"| {column} | split | spoofs | EER | accepted as real |", "|---|---|---|---|---|"]
-        for split in ("dev", "test"):
-            for value, f in card()[split]["clean"][f"by_{column}"].items():
-                lines.append(f"| {value} | {split} | {f['trials']} | {percent(f['eer'])} | {percent(f['accepted'])} |")
-        return "\n".join(lines) + "\n"
+    def tables() -> str:
+        return "\n".join(f"On {split}:\n\n{breakdown_table(metrics(split)[0], column).markdown()}" for split in SPLITS)
 
-    return table
+    return tables
 
 
-def by_source() -> str:
-    lines = ["| source page | split | EER within it |", "|---|---|---|"]
-    for split in ("dev", "test"):
-        lines += [f"| {s} | {split} | {percent(rate)} |" for s, rate in card()[split]["clean"]["by_source"].items()]
-    return "\n".join(lines) + "\n"
+def stress() -> str:
+    """EER of both splits under each condition, and its change."""
+    both = [metrics(split)[1] for split in SPLITS]
+    rows = []
+    for pair in zip(*both, strict=True):
+        cells = [pair[0].condition, pair[0].description]
+        for row in pair:
+            change = f" ({100 * row.change:+.1f})" if row.change is not None else ""
+            lost = f", {row.unscored} unscored" if row.unscored else ""
+            cells.append(f"{percent(row.eer)}{change}{lost}" if row.eer is not None else f"not run: {row.unavailable}")
+        rows.append(tuple(cells))
+    said = "\n\n".join(f"{split}: {worst_condition(of_split)}" for split, of_split in zip(SPLITS, both, strict=True))
+    headers = ("condition", "what it does", *(f"EER on {split} (change, points)" for split in SPLITS))
+    return f"{Table(headers, tuple(rows)).markdown()}\n{said}\n"
+
+
+def failures() -> str:
+    """Known failures that are figures of the tables above."""
+    summary, stressed = metrics("test")
+    by_condition = {row.condition: row for row in stressed}
+    kinds, phone = summary.by["kind"], by_condition["phone-mulaw"]
+    hard = [(name, f) for name, f in summary.by["attack"].items() if f.spoof >= 10 and f.eer is not None]
+    hard.sort(key=lambda pair: -pair[1].eer)
+    named = ", ".join(f"{name} ({percent(f.eer)})" for name, f in hard[:5])
+    noisy = by_condition["noise-10db"]
+    return (
+        f"- **At the default threshold it accepts {percent(summary.pooled.false_acceptance)} of the test spoofs**, while it "
+        f"rejects {percent(summary.pooled.miss)} of the real clips: the calibration from dev does not carry over to test. "
+        'Lower trust in "bonafide" than in "spoof".\n'
+        f"- **Voice conversion** is worse (EER {percent(kinds['vc'].eer)} on test) than text-to-speech "
+        f"({percent(kinds['tts'].eer)}). The worst systems of ten clips or more: {named}.\n"
+        f"- **Within a source page** it stands at {percent(summary.macro_eer('source'))} on test: part of what it has learnt "
+        "is still the channel, not the artefact.\n"
+        f"- **Telephone audio**: EER {percent(phone.eer)} on test ({100 * phone.change:+.1f} points). **Noise** at 10 dB: "
+        f"{percent(noisy.eer)} ({100 * noisy.change:+.1f} points).\n"
+    )
+
+
+def metrics_call() -> str:
+    """What the README's `aasist metrics` call prints."""
+    said = CliRunner().invoke(aasist, ["metrics", str(ROOT / "examples" / "scores.tsv"), "--threads", "1"])
+    assert said.exit_code == 0, said.output
+    head = said.stdout.split("\n\n")[0].splitlines()
+    return "```text\n" + "\n".join([*head[:9], "..."]) + "\n```\n"
+
+
+def conditions_table() -> str:
+    from aasist.trials.conditions import CONDITIONS
+
+    rows = tuple((condition.name, condition.description) for condition in CONDITIONS.values())
+    return Table(("condition", "what it does"), rows).markdown()
+
+
+def corpora_table() -> str:
+    from aasist.protocol.corpora import CORPORA
+
+    rows = tuple((f"`{n}`", c.title, ", ".join(c.subsets) or "those the file names") for n, c in CORPORA.items())
+    return Table(("--corpus", "what it is", "--subset"), rows).markdown()
+
+
+def summary_keys() -> str:
+    """Each figure in ``metrics.json`` with its docstring."""
+    tree = ast.parse(inspect.getsource(Figures)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    rows = []
+    for field, text in itertools.pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            rows.append((f"`{ast.unparse(field.target)}`", " ".join(str(text.value.value).split())))
+    return Table(("key", "what it is"), tuple(rows)).markdown()
 
 
 def command_help() -> str:
@@ -90,19 +159,27 @@ def command_help() -> str:
     return "\n".join(parts)
 
 
-def speed() -> str:
-    """The benchmark's own table."""
-    return (ROOT / "docs/performance-table.md").read_text()
+def written(name: str) -> Callable[[], str]:
+    """A table that a benchmark wrote."""
+    return (ROOT / "docs" / name).read_text
 
 
 PARTS: dict[str, Callable[[], str]] = {
     "headline": headline,
-    "conditions": conditions,
+    "figures": figures,
     "kinds": breakdown("kind"),
-    "systems": breakdown("system"),
-    "sources": by_source,
+    "novelty": breakdown("novelty"),
+    "systems": breakdown("attack"),
+    "sources": breakdown("source"),
+    "stress": stress,
+    "failures": failures,
+    "metrics-call": metrics_call,
+    "conditions": conditions_table,
+    "corpora": corpora_table,
+    "summary-keys": summary_keys,
     "cli": command_help,
-    "speed": speed,
+    "speed": written("performance-table.md"),
+    "metrics-speed": written("metrics-table.md"),
 }
 
 

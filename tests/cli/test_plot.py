@@ -98,7 +98,9 @@ def test_without_matplotlib_the_extra_is_named_for_each_recording_and_no_folder_
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = detect(loudness_onnx, "--json", "--plot", tmp_path / "plots", recording, recording)
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == ["aasist: --plot needs the extra 'plots': pip install 'aasist[plots]'"]
+    assert result.stderr.splitlines() == [
+        "aasist: --plot needs the extra 'plots': pip install '.[plots]' in the folder of aasist"
+    ]
     assert result.stdout.count('"code": "missing_extra"') == 2
     assert not (tmp_path / "plots").exists()
 

@@ -1,5 +1,6 @@
 """What README and docs say is what the code does."""
 
+import hashlib
 import re
 import runpy
 import shlex
@@ -12,6 +13,8 @@ import soundfile
 from click.testing import CliRunner
 
 from aasist.cli import aasist
+from aasist.evaluation.det import eer
+from aasist.protocol.scores import read_scores
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,6 +31,8 @@ def desk(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "one.wav", samples, rate)
     shutil.copy(ROOT / "src/aasist/models/efficient.onnx", tmp_path / "mine.onnx")
+    (tmp_path / "examples").mkdir()
+    shutil.copy(examples / "scores.tsv", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,7 +43,7 @@ def shell_lines() -> list[str]:
     return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
-DETECT_LINES = [line for line in shell_lines() if line.startswith(("aasist detect", "aasist models"))]
+DETECT_LINES = [line for line in shell_lines() if line.startswith(("aasist detect", "aasist models", "aasist metrics"))]
 
 
 def test_the_readme_names_the_two_commands_and_at_least_five_calls():
@@ -70,7 +75,22 @@ def test_generated_parts_of_the_docs_are_as_the_code_would_write_them(monkeypatc
 
 def test_the_model_card_figures_are_those_of_the_shipped_file():
     names = runpy.run_path(str(ROOT / "docs/generate.py"))
-    assert names["card"]()["model"]["sha256"] == names["models"]()["efficient"]["sha256"]
+    shipped = names["models"]()["efficient"]
+    assert names["evaluated"]() == dict.fromkeys(("dev", "test"), shipped["sha256"])
+    assert hashlib.sha256((ROOT / "src/aasist/models" / shipped["file"]).read_bytes()).hexdigest() == shipped["sha256"]
+    for split, figures in shipped["figures"].items():
+        pooled = names["metrics"](split)[0].pooled
+        assert figures["eer"] == round(pooled.eer, 4)
+        assert figures["eer_95"] == [round(limit, 4) for limit in pooled.intervals["eer"]]
+        assert (figures["bonafide"], figures["spoof"]) == (pooled.bonafide, pooled.spoof)
+
+
+def test_the_example_scores_are_those_that_the_card_is_made_of():
+    names = runpy.run_path(str(ROOT / "docs/generate.py"))
+    scores = read_scores(ROOT / "examples/scores.tsv")
+    pooled = names["metrics"]("dev")[0].pooled
+    assert eer(scores.values[scores.bonafide], scores.values[~scores.bonafide]) == pooled.eer
+    assert len(scores) == pooled.bonafide + pooled.spoof
 
 
 def test_links_between_the_pages_lead_somewhere():

@@ -186,5 +186,5 @@ def test_a_calibration_is_drawn_as_a_png_that_is_there_whole_or_not_at_all(tmp_p
 
 def test_without_matplotlib_the_error_is_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'aasist\[plots\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[plots\]'"):
         charts.det({"all": tally()}, 0.0)

@@ -25,7 +25,7 @@ def same_threads_after() -> Iterator[None]:
 def test_a_torch_session_gives_the_logits_of_its_checkpoint(small_model: Aasist, tmp_path: Path) -> None:
     path = tmp_path / "small.safetensors"
     checkpoint.save(small_model, path)
-    session = TorchSession(path, threads=1)
+    session = TorchSession(path)
     windows = np.random.default_rng(0).standard_normal((3, 8_000)).astype(np.float32)
     logits = session.run(windows)
     with torch.no_grad():

@@ -123,7 +123,7 @@ def test_what_would_not_be_read_back_is_not_written(
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "m.parquet").write_bytes(b"PAR1....PAR1")
-    with pytest.raises(MissingExtra, match=r"pip install 'aasist\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[parquet\]'"):
         read_manifest(tmp_path / "m.parquet")
     with pytest.raises(MissingExtra):
         write_manifest(tmp_path / "new.parquet", Trials(strings(["a"]), None))

@@ -117,5 +117,5 @@ def test_without_torch_a_checkpoint_asks_for_the_extra_that_brings_it(
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MissingExtra) as caught:
         open_model(path, threads=1)
-    assert "pip install 'aasist[export]'" in caught.value.message
+    assert "pip install '.[train]'" in caught.value.message
     assert str(path) in caught.value.message

@@ -1,0 +1,84 @@
+"""The figures of the model card, by ``aasist evaluate``: dev and test with stress, by kind, source page and novelty.
+
+    python recipes/first_model/card.py --corpus DIR [--pool POOL.tsv] [--splits dev test] [--threads N]
+
+Writes docs/model-card/SPLIT.json, examples/scores.tsv (of dev) and the figures in src/aasist/models/models.json. ``novelty`` tells spoofs of systems
+whose name stands in train from those of systems that do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from aasist.cli import run
+from aasist.evaluation.metricsfile import read_metrics
+
+ROOT = Path(__file__).parents[2]
+CARD = ROOT / "docs" / "model-card"
+MODELS = ROOT / "src" / "aasist" / "models" / "models.json"
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Rows of a TSV file with a header."""
+    with open(table, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def with_novelty(corpus: Path, pool: Path | None, folder: Path) -> None:
+    """A folder with links to the corpus's recordings, and its manifest with a column ``novelty``."""
+    rows = rows_of(corpus / "manifest.tsv")
+    seen = {row["system"] for row in rows if row["split"] == "train" and row["label"] == "spoof"}
+    seen |= {row["system"] for row in rows_of(pool)} if pool is not None else set()
+    for row in rows:
+        novelty = "named in train" if row["system"] in seen else "not named in train"
+        row["novelty"] = novelty if row["label"] == "spoof" else "-"
+    with open(folder / "manifest.tsv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for name in ("dev", "test"):
+        (folder / name).symlink_to((corpus / name).resolve())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--pool", type=Path)
+    parser.add_argument("--splits", nargs="+", default=["dev", "test"])
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    for split in arguments.splits:
+        with tempfile.TemporaryDirectory() as folder:
+            with_novelty(arguments.corpus, arguments.pool, Path(folder))
+            words = ["evaluate", "--corpus", "manifest", "--root", folder, "--subset", split, "--stress"]
+            words += [word for column in ("kind", "source", "novelty") for word in ("--by", column)]
+            code = run([*words, "--threads", str(arguments.threads), "--out", f"{folder}/report"])
+            if code:
+                raise SystemExit(code)
+            CARD.mkdir(exist_ok=True)
+            shutil.copy(Path(folder, "report", "metrics.json"), CARD / f"{split}.json")
+            if split == "dev":
+                shutil.copy(Path(folder, "report", "scores.tsv"), ROOT / "examples" / "scores.tsv")
+        summary, _ = read_metrics(CARD / f"{split}.json")
+        pooled = summary.pooled
+        figures = {
+            "eer": round(pooled.eer or 0.0, 4),
+            "eer_95": [round(limit, 4) for limit in pooled.intervals["eer"]],
+            "within_source": round(summary.macro_eer("source") or 0.0, 4),
+            "bonafide": pooled.bonafide,
+            "spoof": pooled.spoof,
+            "systems": len(summary.by["attack"]),
+        }
+        models = json.loads(MODELS.read_text())
+        models["efficient"]["figures"][split] = figures
+        MODELS.write_text(json.dumps(models, indent=2) + "\n")
+        print(split, json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
