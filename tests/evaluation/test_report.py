@@ -218,7 +218,7 @@ def test_the_choices_say_costs_threshold_and_what_was_resampled() -> None:
     assert rows["detection cost: Bayes threshold"] == "-0.6419"
     assert rows["tandem cost: target prior"] == "0.9405"
     assert rows["verification system: spoofs accepted"] == "70.0 %"
-    assert rows["bootstrap: resampled"] == "8 speakers with all their trials"
+    assert rows["bootstrap: resampled"] == "8 speakers, and trials within them"
 
 
 def test_a_table_is_aligned_in_a_terminal_wide_characters_included() -> None:

@@ -3,13 +3,13 @@
 import functools
 import importlib.util
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aasist.parallel import in_order
 from aasist.session import SAMPLE_RATE, Float32
 
 if TYPE_CHECKING:
@@ -180,12 +180,8 @@ def speech_probabilities(span: Float32, lead: Float32 | None = None, *, threads:
         needed = min(STRIPE_CHUNKS, chunks - int(batch[0]) * STRIPE_CHUNKS)
         probabilities[batch, :needed] = _run_batch(views[batch], fresh, needed)
 
-    if min(threads, len(batches)) > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, batches))
-    else:
-        for batch in batches:
-            run(batch)
+    for _ in in_order(run, batches, threads=threads):
+        pass
     # The model answers digital silence with whatever it heard last; nothing this quiet is speech.
     probabilities[powers < GATE_POWER] = 0.0
     return probabilities.reshape(-1)[:chunks]

@@ -1,4 +1,4 @@
-"""Intervals by resampling trials, or speakers with all their trials, and paired comparison of two systems.
+"""Intervals by resampling trials, or speakers and trials within them, and paired comparison of two systems.
 
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13; by speaker: Bisani and Ney, ICASSP
 2004.) Round i depends on the seed and i alone, so the number of threads changes no result.
@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aasist.evaluation.tally import Float64, Levels, Metric, Scale, Tally
+from aasist.parallel import in_order
 
 ROUNDS = 1000
 LEVEL = 0.95
@@ -112,7 +112,11 @@ def intervals(
     """
     placed, resampler = Placed(scores, labels), Resampler(labels, speakers, seed=seed)
     values = np.array(
-        list(_rounds(lambda n: _measured(measures, placed.resampled(resampler.weights(n))), rounds, threads))
+        list(
+            in_order(
+                lambda n: _measured(measures, placed.resampled(resampler.weights(n))), range(rounds), threads=threads
+            )
+        )
     )
     return dict(zip(measures, _percentiles(values, level), strict=True))
 
@@ -165,7 +169,7 @@ def compare(
         pairs = zip(_measured(measures, a.resampled(weights)), _measured(measures, b.resampled(weights)), strict=True)
         return [first - second for first, second in pairs]
 
-    drawn = np.array(list(_rounds(one, rounds, threads)))
+    drawn = np.array(list(in_order(one, range(rounds), threads=threads)))
     found = {}
     for number, (name, limits) in enumerate(zip(measures, _percentiles(drawn, level), strict=True)):
         rarer = min((drawn[:, number] <= 0).mean(), (drawn[:, number] >= 0).mean())
@@ -192,14 +196,6 @@ def _drawn(random: np.random.Generator, count: int) -> Float64:
 
 def _measured(measures: Mapping[str, Measure], tally: Tally) -> list[float]:
     return [measure(tally) for measure in measures.values()]
-
-
-def _rounds(one: Callable[[int], list[float]], rounds: int, threads: int) -> Iterator[list[float]]:
-    if threads == 1:
-        yield from map(one, range(rounds))
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(one, range(rounds))
 
 
 def _percentiles(values: Float64, level: float) -> list[Interval]:

@@ -229,7 +229,7 @@ def stress_dicts(rows: Iterable[StressRow]) -> list[dict[str, Any]]:
 def resampled(summary: Summary) -> str:
     if not summary.choices.rounds:
         return "nothing"
-    return "trials" if summary.speakers is None else f"{summary.speakers:,} speakers with all their trials"
+    return "trials" if summary.speakers is None else f"{summary.speakers:,} speakers, and trials within them"
 
 
 def markdown_text(text: str) -> str:
