@@ -7,18 +7,24 @@ DEV := .venv
 export PIP_CONSTRAINT := constraints.txt
 SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: detect test lint docs clean
+.PHONY: detect test lint docs bench clean
 
 detect: $(LIGHT)/.installed  ## judge FILES (default: the examples) with the light install
 	$(LIGHT)/bin/aasist detect $(FILES)
 
 test: $(DEV)/.installed  ## the whole test suite
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -n auto --maxprocesses 4
 
 lint: $(DEV)/.installed  ## formatting, lint and types
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
+
+bench: $(DEV)/.installed  ## the tables of speed, on a quiet machine
+	$(DEV)/bin/python -m pip install --quiet --editable '.[dev,bench]'
+	$(DEV)/bin/python benchmarks/speed.py
+	$(DEV)/bin/python benchmarks/metrics.py
+	$(DEV)/bin/python docs/generate.py
 
 docs: $(DEV)/.installed  ## rewrite the generated parts of README and docs
 	$(DEV)/bin/python docs/generate.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -106,3 +107,20 @@ def test_a_number_out_of_its_range_is_an_error_that_names_its_key(wrong: dict[st
     with pytest.raises(ModelError) as caught:
         Architecture.from_json(json.dumps(wrong))
     assert next(iter(wrong)) in caught.value.message
+
+
+def test_a_window_of_the_published_model_takes_far_more_memory_than_one_of_the_shipped() -> None:
+    assert AASIST.activation_bytes == AASIST_L.activation_bytes
+    assert AASIST.activation_bytes > 10 * EFFICIENT.activation_bytes > 10 << 20
+    # 32 channels of 23 x 21,490 in float32, four of them at once.
+    assert AASIST.activation_bytes == 4 * 4 * 32 * 23 * 21_490
+
+
+@given(architectures, st.integers(2, 4))
+def test_longer_windows_and_wider_blocks_take_more_memory(architecture: Architecture, times: int) -> None:
+    one = architecture.activation_bytes
+    assert one > 0
+    longer = replace(architecture, window_samples=times * architecture.window_samples)
+    wider = replace(architecture, channels=(times * architecture.channels[0], *architecture.channels[1:]))
+    assert longer.activation_bytes > one
+    assert wider.activation_bytes == times * one

@@ -204,6 +204,36 @@ def test_more_than_32_channels_are_refused() -> None:
     assert refusal(written(np.zeros((16_000, 40), np.float32), 16_000, "WAV", "PCM_16")).code == "channels"
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 2), (16_000, 0), (0, 40), (2, 0)])
+def test_empty_samples_are_told_which_shape_was_wanted(shape: tuple[int, ...]) -> None:
+    error = refusal((np.zeros(shape, np.float32), 16_000))
+    assert error.code == "no_audio"
+    assert error.message == f"samples must be (N,) or (N, C) and not empty, got shape {shape}"
+
+
+def test_samples_with_the_channels_first_are_told_to_be_transposed() -> None:
+    error = refusal((np.zeros((2, 16_000), np.float32), 16_000))
+    assert (error.code, error.message) == ("channels", "samples must be (N, C), got (2, 16000): transpose them")
+
+
+@pytest.mark.parametrize(("samples", "came"), [([0.0] * 16_000, "list"), (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)")])
+def test_what_is_no_array_of_samples_is_named(samples: object, came: str) -> None:
+    error = refusal((samples, 16_000))  # type: ignore[arg-type]
+    assert re.search(rf"NumPy array of shape \(N,\) or \(N, C\), got .*{came}", error.message)
+
+
+@pytest.mark.parametrize("given", [(), (np.zeros(16_000),), (np.zeros(16_000), 16_000, 1)], ids=len)
+def test_samples_without_their_rate_or_with_more_than_it_are_a_mistake_of_the_caller(given: object) -> None:
+    with pytest.raises(TypeError, match=r"samples are given as \(samples, rate\), got [013] things"):
+        read(given)  # type: ignore[arg-type]
+
+
+def test_an_address_is_not_fetched_and_says_so() -> None:
+    error = refusal("https://localhost/call.mp3")
+    assert error.code == "not_found"
+    assert "download it first" in error.message
+
+
 @pytest.mark.parametrize("channel", [-1, 2, 99])
 def test_a_channel_that_is_not_there_is_refused(channel: int) -> None:
     assert refusal((np.zeros((16_000, 2), np.float32), 16_000), channel=channel).code == "channel"

@@ -3,10 +3,12 @@
 import io
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signals import Signal, encoded, sine, voiced, written
@@ -309,3 +311,80 @@ def test_the_audio_track_of_a_video_is_read() -> None:
         output.mux(audio.encode(frame))
         output.mux(audio.encode(None))
     assert_tone(read(file.getvalue()), 0.01)
+
+
+OUTER = [(0, 0), (1, 0), (0, 1), (777, 4_321), (16_384, 16_383), (40_000, 20_000), (480_001, 441_000)]
+"""Samples of silence before and after: none, one, within a piece, on the borders of pieces, beyond a block of 10 s."""
+
+
+def without_outer_silence(signal: Signal, rate: int) -> tuple[Signal, float, float]:
+    """What is left, how far into the recording it starts in seconds, and how long the recording is in seconds."""
+    with open_audio((signal, rate)) as reader:
+        blocks = list(reader.blocks(without_outer_silence=True))
+        assert all(len(block) == read_module.BLOCK_SAMPLES for block in blocks[:-1])
+        return np.concatenate([np.zeros(0, np.float32), *blocks]), reader.lead_seconds, reader.duration_seconds
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_outer_silence_is_left_out_before_resampling_however_much_there_is(rate: int) -> None:
+    signal = voiced(rate, 1.5)
+    signal[0] = signal[-1] = 0.01
+    alone, lead, _ = without_outer_silence(signal, rate)
+    assert lead == 0.0
+    assert np.array_equal(alone, read((signal, rate)))
+    for before, after in OUTER:
+        left, lead, duration = without_outer_silence(np.pad(signal, (before, after)), rate)
+        assert lead == pytest.approx(before / rate, abs=1e-9)
+        assert duration == pytest.approx((before + len(signal) + after) / rate)
+        # Pieces lie elsewhere in a padded recording; the resampler rounds by where it is cut.
+        assert len(left) == len(alone)
+        assert np.abs(left - alone).max() < 1e-6
+
+
+runs_of_samples = st.lists(st.tuples(st.booleans(), st.integers(1, 5_000)), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs=runs_of_samples, piece=st.integers(100, 3_000))
+def test_only_the_zeros_at_either_end_are_left_out_wherever_blocks_and_pieces_begin(
+    runs: list[tuple[bool, int]], piece: int
+) -> None:
+    signal = np.concatenate([np.full(length, 0.1 * sounding, np.float32) for sounding, length in runs])
+    signal = np.pad(signal, (0, max(0, 8_000 - len(signal))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aasist.audio.source.PIECE_FRAMES", piece)
+        patch.setattr(read_module, "BLOCK_SAMPLES", 1_000)
+        left, lead, duration = without_outer_silence(signal, 16_000)
+    assert np.array_equal(left, np.trim_zeros(signal))
+    assert duration == len(signal) / 16_000
+    if signal.any():
+        assert lead * 16_000 == pytest.approx(np.flatnonzero(signal)[0])
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_a_recording_of_zeros_alone_gives_no_block_and_keeps_its_length(rate: int) -> None:
+    left, lead, duration = without_outer_silence(np.zeros(25 * rate, np.float32), rate)
+    assert (len(left), lead, duration) == (0, 0.0, 25.0)
+
+
+def test_twenty_minutes_of_zeros_within_a_recording_are_kept_and_never_held_at_once(tmp_path: Path) -> None:
+    path, voice = tmp_path / "muted.flac", voiced(8_000, 1.0)
+    voice[0] = voice[-1] = 0.01
+    with soundfile.SoundFile(path, "w", 8_000, 1, "PCM_16", format="FLAC") as file:
+        for part in (np.zeros(20_000), voice, *[np.zeros(480_000)] * 20, voice, np.zeros(30_000)):
+            file.write(part)
+    held = seconds = sounding = 0.0
+    tracemalloc.start()
+    try:
+        with open_audio(path) as reader:
+            for block in reader.blocks(without_outer_silence=True):
+                seconds += len(block) / 16_000
+                sounding += np.count_nonzero(np.abs(block) > 1e-3) > 0
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert reader.lead_seconds == 2.5
+    assert seconds == pytest.approx(1_202.0, abs=0.01)
+    assert sounding == 2, "the voice is in the first block and in the last"
+    assert reader.duration_seconds == pytest.approx(2.5 + 1_202.0 + 3.75)
+    assert held < 16e6, "at 16 kHz the zeros alone are 77 MB"

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from aasist.errors import ModelError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
+from aasist.model.sinc import FoldedBands, PooledBands
 from aasist.recipe import AASIST, AASIST_L, Architecture
 
 
@@ -214,6 +216,46 @@ def test_missing_and_surplus_weights_in_safetensors_are_refused(tmp_path: Path, 
     assert "out.more" in refused(path)
     save_file(state | {"out.bias": torch.zeros(3)}, path, metadata=metadata)
     assert "out.bias" in refused(path)
+
+
+HUGE: list[dict[str, object]] = [
+    {"channels": (1 << 24, 1 << 24)},
+    {"graph_dims": (1 << 24, 1 << 24)},
+    {"bands": 70, "kernel_samples": 20_001, "front_pool": (2, 5_000), "window_samples": 1 << 20},
+]
+"""Each alone asks for at least 28 GB: as weights, or as filters folded for the pool."""
+
+
+@pytest.mark.parametrize("claim", HUGE, ids=lambda claim: next(iter(claim)))
+def test_metadata_that_claim_more_than_the_weights_hold_are_refused_without_asking_for_the_memory(
+    claim: dict[str, object], tmp_path: Path, small_model: Aasist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, path = replace(small_model.architecture, **claim), tmp_path / "huge.safetensors"  # type: ignore[arg-type]
+    save_file(small_model.state_dict(), path, metadata={checkpoint.RECIPE_KEY: recipe.to_json()})
+    folded: list[object] = []
+    monkeypatch.setattr(FoldedBands, "__init__", lambda self, *given: folded.append(given))
+    drawn_bytes: list[int] = []
+    really_draw = torch.nn.init._no_grad_uniform_
+
+    def draw(tensor: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
+        if not tensor.is_meta:
+            drawn_bytes.append(tensor.nbytes)
+        return really_draw(tensor, *rest, **named)
+
+    monkeypatch.setattr(torch.nn.init, "_no_grad_uniform_", draw)
+    assert "do not fit" in refused(path)
+    assert folded == []
+    assert drawn_bytes == [], "a weight was made before it was seen that the file does not hold it"
+
+
+def test_a_checkpoint_that_fits_but_would_fold_into_gigabytes_is_loaded_unfolded(
+    tmp_path: Path, small_model: Aasist
+) -> None:
+    recipe = replace(small_model.architecture, kernel_samples=20_001, front_pool=(3, 5_000), window_samples=1 << 20)
+    path = tmp_path / "slow.safetensors"
+    save_file(small_model.state_dict(), path, metadata={checkpoint.RECIPE_KEY: recipe.to_json()})
+    loaded = checkpoint.load(path)
+    assert isinstance(loaded.sinc, PooledBands)
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, small_model: Aasist) -> None:

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from aasist.model.aasist import Aasist
-from aasist.model.sinc import FoldedBands, PooledBands, SincBands, mel_edges_hz, pooled_bands, sinc_filters
+from aasist.model.sinc import (
+    MOST_FOLDED,
+    FoldedBands,
+    PooledBands,
+    SincBands,
+    mel_edges_hz,
+    pooled_bands,
+    sinc_filters,
+)
 from aasist.recipe import AASIST, EFFICIENT
 from aasist.session import SAMPLE_RATE
 
@@ -101,3 +109,27 @@ def test_the_shipped_variant_folds_and_the_published_one_does_not() -> None:
     )
     assert isinstance(efficient, FoldedBands)
     assert isinstance(published, PooledBands)
+
+
+def numbers_in(layer: FoldedBands) -> int:
+    """How many numbers its two matrices hold."""
+    return layer.even.numel() + layer.odd.numel()
+
+
+def test_folded_filters_hold_no_more_numbers_than_allowed_and_what_would_need_more_is_not_folded() -> None:
+    folded = pooled_bands(EFFICIENT.bands, EFFICIENT.kernel_samples, EFFICIENT.sinc_stride, EFFICIENT.front_pool)
+    assert isinstance(folded, FoldedBands)
+    assert numbers_in(folded) < MOST_FOLDED / 40
+    outputs, bands = 64, 16
+    fits = MOST_FOLDED // (outputs * bands) - (outputs - 1)
+    largest = pooled_bands(bands, fits, 1, (2, outputs))
+    assert isinstance(largest, FoldedBands)
+    assert numbers_in(largest) <= MOST_FOLDED
+    assert isinstance(pooled_bands(bands, fits + 1, 1, (2, outputs)), PooledBands)
+
+
+def test_a_pool_and_a_kernel_that_metadata_may_claim_are_never_multiplied_out() -> None:
+    """Folded, these would be 9 thousand million numbers."""
+    layer = pooled_bands(70, 20_001, 1, (3, 20_000))
+    assert isinstance(layer, PooledBands)
+    assert layer.filters.numel() == 70 * 20_001

@@ -434,6 +434,33 @@ def test_a_number_of_threads_that_is_none_is_refused(threads: int) -> None:
         Detector(threads=threads)
 
 
+@pytest.mark.parametrize("threads", [1.5, "2", 2.0])
+def test_threads_that_are_no_whole_number_are_refused(threads: object) -> None:
+    with pytest.raises(ValueError, match=f"threads must be a whole number, 1 or more, got {threads!r}"):
+        Detector(threads=threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channel", [-1, 0.0, "0", True])
+def test_a_channel_that_is_no_whole_number_from_0_is_refused(channel: object) -> None:
+    with pytest.raises(ValueError, match=f"channel must be a whole number from 0, got {channel!r}"):
+        Detector(channel=channel)  # type: ignore[arg-type]
+
+
+def test_samples_given_wrongly_are_told_how_they_are_given(detector_of: Make) -> None:
+    detector = detector_of(ConstantSession())
+    with pytest.raises(TypeError, match=r"samples are given as \(samples, rate\), got 3 things"):
+        detector.detect((np.zeros(16_000, np.float32), SAMPLE_RATE, 1))  # type: ignore[arg-type]
+    wrong = {
+        "samples must be (N, C), got (2, 16000): transpose them": np.zeros((2, 16_000), np.float32),
+        "samples must be (N,) or (N, C) and not empty, got shape (0,)": np.zeros(0, np.float32),
+        "samples must be (N,) or (N, C) and not empty, got shape (16000, 0)": np.zeros((16_000, 0), np.float32),
+    }
+    for message, samples in wrong.items():
+        with pytest.raises(AudioError) as caught:
+            detector.detect((samples, SAMPLE_RATE))
+        assert caught.value.message == message
+
+
 class FailingSession:
     """Fails on every window."""
 

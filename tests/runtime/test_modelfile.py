@@ -30,6 +30,7 @@ notes_of_any_kind = st.builds(
     hop_samples=st.integers(1, 64_600),
     calibration=st.none() | st.builds(Calibration, slope=st.floats(1e-300, 1e300), offset=finite),
     threshold=finite,
+    operating_point=st.text(),
     training=st.text(),
     licence=st.text(),
 )
@@ -66,6 +67,57 @@ def test_a_written_file_is_read_back_and_its_hash_is_what_write_returned(bare: b
     assert found == notes
     assert content == path.read_bytes()
     assert sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_the_rule_that_chose_the_threshold_comes_back_from_the_file(bare: bytes, tmp_path: Path) -> None:
+    rule = "5 % of bona fide rejected on dev: 12.3 % of spoofs accepted"
+    modelfile.write(tmp_path / "ours.onnx", bare, ModelNotes(name="ours", threshold=0.75, operating_point=rule))
+    assert modelfile.read(tmp_path / "ours.onnx")[1].operating_point == rule
+    with pytest.raises(ModelError, match="operating_point must be str"):
+        ModelNotes(name="ours", operating_point=0.75)  # type: ignore[arg-type]
+
+
+def test_writing_replaces_what_was_there_whole_and_leaves_nothing_beside_it(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ours.onnx"
+    path.write_bytes(b"x" * 10_000_000)
+    link = tmp_path / "current.onnx"
+    link.symlink_to("ours.onnx")
+    with path.open("rb") as reading:  # whoever has the old file open goes on reading the old file
+        modelfile.write(link, bare, ModelNotes(name="new"))
+        assert len(reading.read()) == 10_000_000
+    assert modelfile.read(path)[1].name == "new"
+    assert link.is_symlink()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"ours.onnx", "current.onnx"}
+
+
+@pytest.mark.parametrize("failing", ["write_bytes", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_part(
+    failing: str, bare: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ours.onnx"
+    modelfile.write(path, bare, ModelNotes(name="old"))
+    really_write = Path.write_bytes
+
+    def full(self: Path, content: object = b"") -> None:
+        if failing == "write_bytes":
+            really_write(self, content[:100])  # type: ignore[index]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, failing, full)
+    with pytest.raises(OSError, match="No space left"):
+        modelfile.write(path, bare, ModelNotes(name="new"))
+    monkeypatch.undo()
+    assert modelfile.read(path)[1].name == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ours.onnx"]
+
+
+def test_bytes_that_are_no_onnx_replace_nothing(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ours.onnx"
+    modelfile.write(path, bare, ModelNotes(name="old"))
+    with pytest.raises(ModelError, match="damaged"):
+        modelfile.write(path, b"\xff\xff", ModelNotes(name="new"))
+    assert modelfile.read(path)[1].name == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ours.onnx"]
 
 
 def test_other_metadata_is_kept_and_is_under_the_digest(bare: bytes) -> None:

@@ -94,6 +94,39 @@ def test_a_segment_lies_on_the_side_of_its_windows_even_where_all_are_on_the_thr
     assert all(segment.llr >= threshold for segment in segments)
 
 
+class CountedSpan:
+    """A window that counts how often its edges are looked at."""
+
+    looked = 0
+
+    def __init__(self, start: float, end: float) -> None:
+        self._start, self._end, self.llr = start, end, 1.0
+
+    @property
+    def start(self) -> float:
+        CountedSpan.looked += 1
+        return self._start
+
+    @property
+    def end(self) -> float:
+        CountedSpan.looked += 1
+        return self._end
+
+
+def test_the_work_of_merging_grows_with_the_number_of_windows_and_not_with_its_square() -> None:
+    """Two days of windows, each of which overlaps a few others."""
+    looks = []
+    for count in (1_000, 2_000, 4_000):
+        CountedSpan.looked = 0
+        windows = [CountedSpan(float(at), at + 4.0) for at in range(count)]
+        (segment,) = merged(windows, 0.0)  # type: ignore[arg-type]
+        assert (segment.start, segment.end) == (0.0, count + 3.0)
+        looks.append(CountedSpan.looked)
+    first, second = looks[1] - looks[0], looks[2] - looks[1]
+    assert second == pytest.approx(2 * first, rel=0.01)
+    assert looks[2] < 40 * 4_000
+
+
 def test_a_cell_under_two_windows_has_the_mean_of_their_llrs() -> None:
     windows = [Span(0.0, 4.0, 0.9, 2.0), Span(2.0, 6.0, 0.1, -3.0)]
     assert [(s.start, s.end, s.llr) for s in merged(windows, 0.0)] == [(0.0, 2.0, 2.0), (2.0, 6.0, (-0.5 - 3.0) / 2)]

@@ -46,3 +46,37 @@ def test_the_fields_of_a_file_joined_are_the_file() -> None:
     assert b"".join(field.raw for field in wire.fields(content)) == content
     graph = next(field.payload for field in wire.fields(content) if field.number == 7)
     assert onnx.GraphProto.FromString(graph).name == "outer"
+
+
+def varint(value: int) -> bytes:
+    """Base 128, the lowest seven bits first."""
+    out = []
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+GRAPH_TAG = 7 << 3 | wire.BYTES
+
+
+def test_a_field_number_of_more_than_32_bits_is_refused_because_others_would_cut_it() -> None:
+    """protobuf keeps the low 32 bits of a tag: to it the field is the graph, to us it would have been none."""
+    largest = varint(2**32 - 1 & ~7 | wire.BYTES) + b"\0"
+    (field,) = wire.fields(largest)
+    assert (field.number, field.payload) == (2**29 - 1, b"")
+    for tag in (2**32, 2**32 | GRAPH_TAG, 2**40 | GRAPH_TAG, 2**63 | GRAPH_TAG):
+        with pytest.raises(ModelError, match="number that is too large"):
+            list(wire.fields(varint(tag) + b"\0"))
+
+
+def test_a_graph_with_outside_weights_cannot_hide_behind_such_a_number() -> None:
+    content = model_with(outside=True, nested=False)
+    graph = next(field for field in wire.fields(content) if field.number == 7)
+    assert graph.payload is not None
+    hidden = content.replace(graph.raw, varint(2**32 | GRAPH_TAG) + graph.raw[1:])
+    assert len(hidden) > len(content)
+    with pytest.raises(ModelError, match="damaged"):
+        wire.has_external_data(hidden)
+    with pytest.raises(ModelError, match="damaged"):
+        modelfile.with_notes(hidden, ModelNotes(name="hidden"))

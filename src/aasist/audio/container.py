@@ -1,6 +1,7 @@
 """Decoding through FFmpeg (PyAV) what libsndfile refuses: m4a, webm, amr, 3gp, wma, the audio track of a video."""
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn, cast
 
@@ -26,6 +27,10 @@ image sequences, devices), raw formats that fit any bytes, and game formats nobo
 
 _HEAD_BYTES = 4_096
 """An MP3's first frame is shorter, wherever in it the count of frames stands."""
+
+_FRAME_COUNT = re.compile(rb"(?:Xing|Info)\0{3}[\x01\x03\x05\x07\x09\x0b\x0d\x0f](?!\0{4})")
+"""The tag in an MP3's first frame whose flags say that it counts the frames, and a count that is not the 0 of a writer
+who could not come back."""
 
 _TRUSTED_DURATIONS = ("mov", "matroska", "asf", "wav", "ogg", "flac")
 """Demuxers whose duration is written in the file; others guess it from the bit rate."""
@@ -133,7 +138,7 @@ class ContainerDecoder:
             self._guard.seek(size)
             head = self._guard.read(_HEAD_BYTES)
         self._guard.seek(position)
-        return b"Xing" in head or b"Info" in head
+        return _FRAME_COUNT.search(head) is not None
 
     def pieces(self) -> Iterator[Piece]:
         """Pieces until the end; packets that fail are skipped and, beyond a few, set ``damaged``.

@@ -145,15 +145,16 @@ class ArrayDecoder:
             raise TypeError(f"samples are given as (samples, rate), got {len(given)} things")
         samples, rate = given
         if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2):
-            raise AudioError("unreadable", "samples must be an array of shape (N,) or (N, C)")
+            shape = f"an array of shape {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
+            raise AudioError("unreadable", f"samples must be a NumPy array of shape (N,) or (N, C), got {shape}")
         if samples.dtype not in _SCALES and samples.dtype.kind != "f":
             raise AudioError(
                 "unreadable", f"samples must be float, int16, int32 or uint8 (128 = zero); got {samples.dtype}"
             )
+        if not samples.size:
+            raise AudioError("no_audio", f"samples must be (N,) or (N, C) and not empty, got shape {samples.shape}")
         if samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS >= samples.shape[0]:
             raise AudioError("channels", f"samples must be (N, C), got {samples.shape}: transpose them")
-        if not len(samples):
-            raise AudioError("no_audio", "the array of samples is empty")
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
             raise AudioError("sample_rate", f"the sample rate must be a whole number of Hz, got {rate!r}")
         self.codec = str(samples.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ import click
 from aasist.cli.options import corpus_options, key_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aasist.evaluation.dcf import DetectionCosts
     from aasist.evaluation.operating import OperatingPoint
     from aasist.evaluation.tally import Float64, Tally
     from aasist.trial import Booleans, Trials
@@ -71,41 +75,40 @@ def calibrate(
 
     The map is affine and strictly increasing (logistic regression, both classes weighing one half): it changes no EER.
     Cllr is given before, after, and at the best that any increasing map could reach (PAV). They are measured on the trials
-    that the map was fitted to: evaluate on others.
+    that the map was fitted to: evaluate on others. Exit code 1: some recordings could not be read.
     """
     import numpy as np
 
     from aasist.errors import ProtocolError
     from aasist.evaluation.calibration import cllr, fit_affine, min_cllr
-    from aasist.evaluation.dcf import DetectionCosts
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
 
     if (scores is None) == (model is None):
         raise click.UsageError("give a score file, or --model with --corpus and --root")
-    try:
-        costs = DetectionCosts(spoof_prior, miss_cost, acceptance_cost)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    costs = _costs(spoof_prior, miss_cost, acceptance_cost)
     if not 0 <= most_missed < 1:
         raise click.UsageError(f"--most-missed must be from 0 to below 1, got {most_missed}")
+    _require_places(output, plot, (scores, protocol, None if model is None else Path(model)))
     if plot is not None:
         from aasist.cli.plot import require_matplotlib
 
         require_matplotlib()
-    trials, values = _scored(scores, protocol, layout, conditions, corpus, root, subset, model, threads)
+    _require_model_file(model, output)
+    trials, values, unreadable = _scored(scores, protocol, layout, conditions, corpus, root, subset, model, threads)
     labels = trials.bonafide
     assert labels is not None
     try:
         slope, offset = fit_affine(values[labels], values[~labels])
         before, after = Tally.of(values[labels], values[~labels]), _mapped(values, labels, slope, offset)
     except ValueError as error:
-        raise ProtocolError(str(error), path=trials.source) from error
-    chosen: OperatingPoint
-    if point == "cost":
-        chosen = by_cost.of(after, costs)
-    else:
-        chosen = by_eer.of(after) if point == "eer" else by_miss.of(after, most_missed)
+        raise ProtocolError(str(error), path=scores or trials.source) from error
+    points: dict[str, Callable[[], OperatingPoint]] = {
+        "cost": lambda: by_cost.of(after, costs),
+        "eer": lambda: by_eer.of(after),
+        "miss": lambda: by_miss.of(after, most_missed),
+    }
+    chosen = points[point]()
     found = {
         "bonafide": int(labels.sum()),
         "spoof": int((~labels).sum()),
@@ -128,14 +131,42 @@ def calibrate(
         write_scores(output, trials, np.asarray(slope * values + offset), "tsv")
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
-        return
-    click.echo(
-        f"llr = {slope:.4f} x score {offset:+.4f}, from {found['bonafide']:,} bona fide and {found['spoof']:,} spoofs"
-    )
-    click.echo(
-        f"Cllr {found['cllr_before']:.3f} bits before, {found['cllr_after']:.3f} after, {found['min_cllr']:.3f} at best"
-    )
-    click.echo(f"threshold {chosen.threshold:.4f} on llr; {chosen}")
+    else:
+        counts = f"{found['bonafide']:,} bona fide and {found['spoof']:,} spoofs"
+        click.echo(f"llr = {slope:.4g} x score {offset:+.4g}, from {counts}")
+        click.echo(
+            f"Cllr {found['cllr_before']:.3f} bits before, {found['cllr_after']:.3f} after, "
+            f"{found['min_cllr']:.3f} at best"
+        )
+        click.echo(f"threshold {chosen.threshold:.4f} on llr; {chosen}")
+    click.get_current_context().exit(1 if unreadable else 0)
+
+
+def _costs(spoof_prior: float, miss: float, acceptance: float) -> DetectionCosts:
+    """The options of ``--point cost`` in one."""
+    from aasist.evaluation.dcf import DetectionCosts
+
+    if not (miss > 0 and acceptance > 0):
+        raise click.UsageError(f"--miss-cost and --acceptance-cost must be above 0, got {miss:g} and {acceptance:g}")
+    try:
+        return DetectionCosts(spoof_prior, miss, acceptance)
+    except ValueError as error:
+        raise click.UsageError(f"--point cost: {error}") from error
+
+
+def _require_places(output: Path | None, plot: Path | None, inputs: tuple[Path | None, ...]) -> None:
+    """``click.UsageError`` for results that have no place, or that would replace what was given."""
+    if output is not None and plot is not None and Path(os.path.realpath(output)) == Path(os.path.realpath(plot)):
+        raise click.UsageError(f"-o and --plot both name {output}")
+    for path in (output, plot):
+        if path is None:
+            continue
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            why = "it is a folder" if path.is_dir() else "no such folder, or no permission"
+            raise click.UsageError(f"cannot write {path}: {why}")
+        for given in inputs:
+            if given is not None and path.exists() and given.exists() and path.samefile(given):
+                raise click.UsageError(f"{path} is what was given: it would be replaced")
 
 
 def _mapped(values: Float64, labels: Booleans, slope: float, offset: float) -> Tally:
@@ -155,37 +186,49 @@ def _scored(
     subset: str | None,
     model: str | None,
     threads: int | None,
-) -> tuple[Trials, Float64]:
-    """Trials with a key, and their scores: of the score file, or by the model on the recordings."""
+) -> tuple[Trials, Float64, int]:
+    """Trials with a key, and their scores: of the score file, or by the model on the recordings; and how many recordings
+    could not be read."""
     if scores is not None:
         from aasist.cli.metrics import keyed_scores
 
-        if corpus is not None or root is not None:
-            raise click.UsageError("--corpus and --root go with --model; a score file takes --protocol")
-        return keyed_scores(scores, protocol, layout, conditions)
-    from aasist.cli.evaluate import scored_trials, trials_of
+        if corpus is not None or root is not None or subset is not None:
+            raise click.UsageError("--corpus, --root and --subset go with --model; a score file takes --protocol")
+        return *keyed_scores(scores, protocol, layout, conditions), 0
+    from aasist.cli.evaluate import say_unscored, scored_trials, trials_of
 
-    if protocol is not None:
-        raise click.UsageError("--protocol goes with a score file; a model takes --corpus and --root")
+    if protocol is not None or layout is not None or conditions:
+        raise click.UsageError(
+            "--protocol, --layout and --where go with a score file; a model takes --corpus and --root"
+        )
     assert model is not None
     from aasist.runtime.detector import Detector
 
     trials, folder = trials_of(corpus, root, subset)
     result = scored_trials(Detector(model, threads=threads), trials, folder, first_window=False)
-    return result.trials, result.values
+    say_unscored(result)
+    return result.trials, result.values, result.unreadable
+
+
+def _require_model_file(model: str | None, output: Path | None) -> None:
+    """`ModelError` for a model that holds no calibration, where it is to be written."""
+    if model is None or output is None:
+        return
+    from aasist.errors import ModelError
+    from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped
+
+    if model not in shipped() and Path(model).suffix in CHECKPOINT_SUFFIXES:
+        raise ModelError(
+            "model", f"{model}: a checkpoint holds no calibration; export it first, then calibrate the ONNX file"
+        )
 
 
 def _write_model(model: str, output: Path, slope: float, offset: float, chosen: OperatingPoint) -> None:
     """The model's file again, with its old map followed by the new one, and the threshold."""
-    from aasist.errors import ModelError
     from aasist.runtime import modelfile
-    from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
+    from aasist.runtime.models import shipped, shipped_folder
 
     path = shipped_folder() / shipped()[model]["file"] if model in shipped() else Path(model)
-    if path.suffix in CHECKPOINT_SUFFIXES:
-        raise ModelError(
-            "model", f"{path}: a checkpoint holds no calibration; export it first, then calibrate the ONNX file"
-        )
     content, notes = modelfile.read(path)
     old = notes.calibration or modelfile.Calibration()
     calibration = modelfile.Calibration(slope * old.slope, slope * old.offset + offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -138,6 +139,7 @@ def check(
 ) -> None:
     """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording or a model."""
     from aasist.audio.files import AUDIO_EXTENSIONS
+    from aasist.cli.output import is_stream
 
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
@@ -154,7 +156,10 @@ def check(
         raise click.UsageError("-o wants the name of a file; --json writes to standard output")
     if output.exists() and Path(model).exists() and output.samefile(model):
         raise click.UsageError(f"{output} is the model: it would be replaced")
-    if output.exists() and any(Path(path).exists() and output.samefile(path) for path in paths):
+    if output.exists() and any(
+        is_stream(output, 0) if path == STANDARD_INPUT else Path(path).exists() and output.samefile(path)
+        for path in paths
+    ):
         raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
 
 
@@ -180,11 +185,7 @@ def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | Bi
         if path == STANDARD_INPUT:
             yield path, read_standard_input(max_bytes)
             continue
-        matches = sorted(glob(path, recursive=True)) if has_magic(path) and not os.path.lexists(path) else [path]
-        if "**" in path:  # it matches the files within the folders too, which would be judged twice
-            matches = [match for match in matches if not os.path.isdir(match)] or matches
-            # It follows links, also one that leads back up: each file once, by the first of its names.
-            matches = list({os.path.realpath(match): match for match in reversed(matches)}.values())[::-1]
+        matches = expanded(path) if has_magic(path) and not os.path.lexists(path) else [path]
         for match in matches or [path]:
             if not os.path.isdir(match):
                 yield match, match
@@ -198,6 +199,29 @@ def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | Bi
                 unreadable.append((Path(match), error))
             for folder, why in unreadable:
                 yield as_given(match, folder), why
+
+
+def expanded(pattern: str) -> list[str]:
+    """What a pattern matches, sorted, without hidden names. ``**`` stands for folders, however deep.
+
+    It follows no link to a folder, which may lead back up: two such links have more paths than can ever be listed.
+    """
+    parts = pattern.split("/")
+    if "**" not in parts:
+        return sorted(glob(pattern))
+    first = parts.index("**")
+    above, below = "/".join(parts[:first]), [part for part in parts[first:] if part]
+    # At its end it stands for the files; within a name it is a star.
+    below = [part if part == "**" else re.sub(r"\*+", "*", part) for part in (*below, *["*"] * (below[-1] == "**"))]
+    hidden = not any(part.startswith(".") for part in below)
+    matches = {
+        as_given(folder, path)
+        for folder in (glob(above) if has_magic(above) else [above or "/" * pattern.startswith("/")])
+        for path in Path(folder).glob("/".join(below))
+        if not (hidden and any(part.startswith(".") for part in path.relative_to(folder).parts))
+    }
+    # It matches folders and the files within them, which would be judged twice.
+    return sorted(match for match in matches if not os.path.isdir(match)) or sorted(matches)
 
 
 def as_given(folder: str, path: Path) -> str:

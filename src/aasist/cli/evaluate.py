@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from aasist.evaluation.tally import Float64
     from aasist.runtime.detector import Detector
     from aasist.trial import Trials
+    from aasist.trials.waveforms import WaveformCache
+
+SCORES = "scores.tsv"
+"""The file of scores in --out."""
 
 
 @click.command()
@@ -84,32 +88,28 @@ def evaluate(
     """Score a corpus with a model and say how well it does, with intervals: EER, t-DCF, minDCF, Cllr, by attack.
 
     CORPUS is one of the challenges' own layouts (asvspoof2019-la, asvspoof5, in-the-wild, ...), a manifest of yours, or
-    folders named bonafide and spoof. Where the organisers' ASV scores lie beside the corpus, they are found.
+    folders named bonafide and spoof. Where the organisers' ASV scores lie beside the corpus, they are found. Exit code 1:
+    some recordings could not be read; the figures are those of the others.
     """
     if listing:
         say_names()
         return
-    if out is not None:
-        from aasist.evaluation.report import require_report
-
-        require_report(out)
-    elif explain:
-        raise click.UsageError("--explain draws into the report: give --out too")
-    if only and not stress:
-        raise click.UsageError("--condition picks among the conditions of --stress, which is missing")
-    if cache is not None and not stress:
-        raise click.UsageError("--cache keeps the audio of --stress, which is missing")
+    require_companions(out, explain, first_window, stress, only, cache)
     chosen = choices(threshold, by, rounds, seed, threads)
     picked = conditions_named(only) if stress else None
 
     from aasist.protocol.corpora import read_corpus_asv_scores
     from aasist.runtime.detector import Detector
 
+    # Whatever can be refused is refused here, before the hours that the scoring takes.
     trials, folder = trials_of(corpus, root, subset)
     asv = asv_of(asv_scores, asv_key, asv_rates)
     if asv is None and corpus is not None and root is not None:
         beside = read_corpus_asv_scores(corpus, root, subset)
         asv = None if beside is None else asv_from(beside)
+    require_columns(trials, by)
+    require_out(out, trials)
+    kept = None if cache is None else cache_in(cache)
     detector = Detector(model, threads=chosen.threads)
     scored = scored_trials(detector, trials, folder, first_window=first_window)
     say_unscored(scored)
@@ -119,7 +119,7 @@ def evaluate(
     summary = summary_of(scored.trials, scored.values, asv, chosen, source=trials.source)
     rows: tuple[StressRow, ...] = ()
     if picked is not None:
-        rows = stressed(detector, trials, folder, picked, chosen, cache)
+        rows = stressed(detector, trials, folder, picked, chosen, kept, first_window=first_window)
     if out is not None:
         title = f"{detector.model.name} on {corpus}{f', {subset}' if subset else ''}"
         pictures = []
@@ -137,29 +137,27 @@ def evaluate(
             unscored=tuple(scored.unscored.items()),
             model=detector.model,
             pictures=tuple(pictures),
-            files={"scores.tsv": score_file(scored)},
+            files={SCORES: score_file(scored.trials, scored.values)},
         )
     if as_json:
         from aasist.evaluation.tables import stress_dicts
 
         values = summary.to_dict()
         click.echo(json.dumps({**values, "stress": stress_dicts(rows)} if rows else values, allow_nan=False))
-        return
-    say(summary)
-    if rows:
-        from aasist.evaluation.tables import stress_table
-
-        click.echo()
-        click.echo(stress_table(rows).text())
+    else:
+        say(summary, rows)
+    click.get_current_context().exit(1 if scored.unreadable else 0)
 
 
 @dataclass(frozen=True)
 class ScoredTrials:
-    """The trials that could be scored, their llr (N,), and the others: id and reason."""
+    """The trials that could be scored, their llr (N,), and the others: id and reason; and how many of those could not be
+    read, where the rest holds no speech."""
 
     trials: Trials
     values: Float64
     unscored: Mapping[str, str]
+    unreadable: int = 0
 
 
 def trials_of(corpus: str | None, root: Path | None, subset: str | None) -> tuple[Trials, Path]:
@@ -172,6 +170,12 @@ def trials_of(corpus: str | None, root: Path | None, subset: str | None) -> tupl
     trials = read_corpus(corpus, root, subset)
     if trials.bonafide is None:
         raise ProtocolError("it holds no key: which trials are bona fide is not known", path=trials.source)
+    for name, count in (("bona fide", trials.bonafide.sum()), ("spoofed", (~trials.bonafide).sum())):
+        if not count:
+            raise ProtocolError(
+                f"none of {len(trials)} trials is {name}: an error rate needs trials of both classes",
+                path=trials.source,
+            )
     return trials, root if root.is_dir() else root.parent
 
 
@@ -186,12 +190,12 @@ def scored_trials(detector: Detector, trials: Trials, folder: Path, *, first_win
     scorer = by_first_window(detector) if first_window else by_detection(detector)
     with counting("scoring", len(trials)) as progress:
         result = score_trials(trials, folder, scorer, threads=detector.threads, progress=progress)
-    reasons = {str(trials.ids[row]): reason for row, reason in sorted(result.reasons.items())}
+    reasons = {str(trials.ids[row]): reason for row, reason in result.reasons.items()}
     scored = np.isfinite(result.llrs)
     if not scored.any():
         first, reason = next(iter(reasons.items()))
         raise ProtocolError(f"no trial could be scored; the first, {first}: {reason}", path=trials.source)
-    return ScoredTrials(trials.take(scored), result.llrs[scored], reasons)
+    return ScoredTrials(trials.take(scored), result.llrs[scored], reasons, len(result.unreadable))
 
 
 def say_unscored(scored: ScoredTrials) -> None:
@@ -207,14 +211,20 @@ def say_unscored(scored: ScoredTrials) -> None:
 
 
 def stressed(
-    detector: Detector, trials: Trials, folder: Path, names: tuple[str, ...], chosen: Choices, cache: Path | None
+    detector: Detector,
+    trials: Trials,
+    folder: Path,
+    names: tuple[str, ...],
+    chosen: Choices,
+    cache: WaveformCache | None,
+    *,
+    first_window: bool,
 ) -> tuple[StressRow, ...]:
     """The rows of the stress table, with a bar on stderr."""
     from aasist.cli.progress import counting
     from aasist.trials.robustness import stress_rows
-    from aasist.trials.stress import CONDITIONS, WaveformCache
+    from aasist.trials.stress import CONDITIONS
 
-    kept = None if cache is None else WaveformCache(cache)
     conditions = [CONDITIONS[name] for name in names]
     order = {condition: number for number, condition in enumerate(names)}
     with counting("stress", len(names) * len(trials)) as progress:
@@ -222,18 +232,68 @@ def stressed(
         def report(condition: str, done: int, total: int) -> None:
             progress(order.get(condition, 0) * total + done)
 
-        return tuple(stress_rows(detector, trials, folder, conditions, chosen, cache=kept, progress=report))
+        return tuple(
+            stress_rows(
+                detector, trials, folder, conditions, chosen, first_window=first_window, cache=cache, progress=report
+            )
+        )
 
 
-def score_file(scored: ScoredTrials) -> bytes:
+def cache_in(folder: Path) -> WaveformCache:
+    """The cache of --cache; an error where the folder cannot be used."""
+    from aasist.trials.stress import WaveformCache
+
+    return WaveformCache(folder)
+
+
+def require_columns(trials: Trials, by: tuple[str, ...]) -> None:
+    """`ProtocolError` for a column of --by that the trials lack."""
+    from aasist.errors import ProtocolError
+
+    for name in by:
+        if name not in trials.columns:
+            raise ProtocolError(
+                f"no column {name!r} for --by; there are: {', '.join(trials.columns)}", path=trials.source
+            )
+
+
+def require_companions(
+    out: Path | None, explain: int, first_window: bool, stress: bool, only: tuple[str, ...], cache: Path | None
+) -> None:
+    """``click.UsageError`` for an option without the one that it goes with."""
+    if explain and out is None:
+        raise click.UsageError("--explain draws into the report: give --out too")
+    if first_window and explain:
+        raise click.UsageError("--explain tells what decided as detect does: leave --first-window or --explain out")
+    if only and not stress:
+        raise click.UsageError("--condition picks among the conditions of --stress, which is missing")
+    if cache is not None and not stress:
+        raise click.UsageError("--cache keeps the audio of --stress, which is missing")
+
+
+def require_out(out: Path | None, trials: Trials) -> None:
+    """The error that writing the report would end in: no place for it, a file of scores that cannot hold an id."""
+    if out is None:
+        return
+    import numpy as np
+
+    from aasist.evaluation.folder import folder_of
+    from aasist.evaluation.report import require_report
+
+    require_report(out)
+    folder_of(out, [SCORES])
+    score_file(trials, np.zeros(len(trials)))
+
+
+def score_file(trials: Trials, values: Float64) -> bytes:
     """The scores as ``aasist metrics`` reads them."""
     import tempfile
 
     from aasist.protocol.scores import write_scores
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "scores.tsv")
-        write_scores(path, scored.trials, scored.values, "tsv")
+        path = Path(folder, SCORES)
+        write_scores(path, trials, values, "tsv")
         return path.read_bytes()
 
 

@@ -47,10 +47,10 @@ def export(
     if hop_seconds is not None and hop_seconds <= 0:
         raise click.UsageError(f"--hop-seconds must be above 0, got {hop_seconds}")
     # Before the minute that the export takes.
-    if output.is_dir() or not os.access(output.parent, os.W_OK):
-        raise click.UsageError(
-            f"cannot write {output}: {'it is a folder' if output.is_dir() else 'no such folder, or no permission'}"
-        )
+    if output.exists() and not output.is_file():
+        raise click.UsageError(f"cannot write {output}: it is a folder or a device, a file was wanted")
+    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        raise click.UsageError(f"cannot write {output}: no such folder, or no permission")
     if output.exists() and checkpoint.exists() and output.samefile(checkpoint):
         raise click.UsageError(f"{output} is the checkpoint: it would be replaced")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,29 +12,35 @@ from aasist.errors import ProtocolError
 
 if TYPE_CHECKING:
     from aasist.evaluation.summary import Asv, Choices, Summary
+    from aasist.evaluation.tables import StressRow
     from aasist.evaluation.tally import Float64
     from aasist.trial import Trials
 
 
 def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices, *, source: Path | str) -> Summary:
-    """`summarise`, with what is wrong said of the file it came from."""
+    """`summarise`, with what is wrong said of the file it came from: an absent class, a column that is not there."""
     from aasist.evaluation.summary import summarise
+    from aasist.evaluation.tally import Tally
 
     assert trials.bonafide is not None
     try:
+        Tally.of(values[trials.bonafide], values[~trials.bonafide])  # `summarise` gives an absent class no error rate
         return summarise(values, trials.bonafide, trials.columns, asv=asv, choices=chosen)
     except ValueError as error:
         raise ProtocolError(str(error), path=source) from error
 
 
-def say(summary: Summary) -> None:
+def say(summary: Summary, stress: Sequence[StressRow] = ()) -> None:
     """Tables for people on stdout."""
-    from aasist.evaluation.tables import breakdown_table, headline_table
+    from aasist.evaluation.tables import breakdown_table, headline_table, stress_table
 
     click.echo(headline_table(summary).text())
     for column in summary.by:
         click.echo()
         click.echo(breakdown_table(summary, column).text())
+    if stress:
+        click.echo()
+        click.echo(stress_table(stress).text())
 
 
 def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:

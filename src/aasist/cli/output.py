@@ -11,8 +11,8 @@ from typing import Self
 import click
 
 
-def _is(path: Path, stream: int) -> bool:
-    """Whether a file is what standard output (1) or standard error (2) is written to."""
+def is_stream(path: Path, stream: int) -> bool:
+    """Whether a file is what standard input (0), output (1) or error (2) leads to."""
     try:
         return os.path.samestat(path.stat(), os.fstat(stream))
     except OSError:  # the stream is closed
@@ -28,7 +28,7 @@ class JsonLines:
         self.path = Path(os.path.realpath(path))
 
     def __enter__(self) -> Self:
-        if self.path.exists() and any(_is(self.path, stream) for stream in (1, 2)):
+        if self.path.exists() and any(is_stream(self.path, stream) for stream in (1, 2)):
             raise click.UsageError(
                 f"cannot write {self.path}: the output already goes there; leave -o out and use --json"
             )

@@ -31,7 +31,7 @@ class Rows:
         self.as_json, self.timeline = as_json, timeline
         self.counts: Counter[str | None] = Counter()
         # rich takes a tenth of a second to load: only where its colours or bars are seen.
-        self.bars = _bars() if sys.stderr.isatty() else None
+        self.bars = _bars() if sys.stderr is not None and sys.stderr.isatty() else None
         if not as_json:
             self.out = _console()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from aasist.evaluation.dcf import ASVSPOOF5_COSTS, DetectionCosts
 from aasist.evaluation.det import eer_and_threshold, threshold_at_miss
 from aasist.evaluation.tally import Metric, Tally
@@ -28,26 +30,46 @@ class OperatingPoint:
 
 @Metric
 def by_cost(tally: Tally, costs: DetectionCosts = ASVSPOOF5_COSTS) -> OperatingPoint:
-    """The Bayes threshold of priors and costs, for calibrated llr; the trials only say what it comes to."""
+    """The Bayes threshold of priors and costs, for calibrated llr; the trials only say what it comes to.
+
+    Raises ``ValueError`` where an error costs nothing: no finite threshold is best then.
+    """
+    if not (costs.miss > 0 and costs.false_acceptance > 0):
+        raise ValueError(
+            f"both errors must cost more than 0, got {costs.miss:g} for a miss and {costs.false_acceptance:g} for an "
+            "acceptance"
+        )
     rule = f"least cost at a spoof prior of {costs.spoof_prior:g}, a miss {costs.miss:g}, an acceptance "
-    return _at(tally, rule + f"{costs.false_acceptance:g}", costs.bayes_threshold)
+    threshold = costs.bayes_threshold
+    return OperatingPoint(rule + f"{costs.false_acceptance:g}", threshold, *tally.rates_at(threshold))
 
 
 @Metric
 def by_eer(tally: Tally) -> OperatingPoint:
     """Where both error rates are equal on the trials."""
-    return _at(tally, "equal error rates", eer_and_threshold.of(tally)[1])
+    return _between(tally, "equal error rates", eer_and_threshold.of(tally)[1])
 
 
 @Metric
 def by_miss(tally: Tally, most: float) -> OperatingPoint:
-    """The highest threshold that rejects at most the share ``most`` of the bona fide trials."""
+    """As high as can be with at most the share ``most`` of the bona fide trials rejected."""
     if not 0 <= most < 1:
         raise ValueError(f"the share of bona fide trials to reject at most must be from 0 to below 1, got {most:g}")
-    return _at(tally, f"at most {100 * most:g} % of bona fide rejected", threshold_at_miss.of(tally, most))
+    return _between(tally, f"at most {100 * most:g} % of bona fide rejected", threshold_at_miss.of(tally, most))
 
 
-def _at(tally: Tally, rule: str, threshold: float) -> OperatingPoint:
-    # Infinity accepts nothing; no model file can hold it, and a score just above the highest does the same.
-    threshold = min(threshold, float(tally.scale.scores[-1]) + 1.0)
+def _between(tally: Tally, rule: str, threshold: float) -> OperatingPoint:
+    """The point at ``threshold``, a score that occurs or infinity, moved half-way to the score below it.
+
+    The rates are the same, and a trial that comes out a rounding error lower when it is scored again keeps its side.
+    """
+    scores = tally.scale.scores
+    level = int(np.searchsorted(scores, threshold))
+    if level == len(scores):  # infinity, which no model file can hold
+        threshold = float(max(scores[-1] + 1.0, np.nextafter(scores[-1], np.inf)))
+    elif level == 0:
+        threshold = float(min(scores[0] - 1.0, np.nextafter(scores[0], -np.inf)))
+    else:
+        middle = float(scores[level - 1] / 2 + scores[level] / 2)
+        threshold = middle if middle > scores[level - 1] else float(scores[level])
     return OperatingPoint(rule, threshold, *tally.rates_at(threshold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,8 +14,16 @@ from aasist.protocol.manifest import without_extension
 from aasist.protocol.table import read_header_columns, require_columns
 from aasist.trial import NO_ATTACK, Trials, strings
 
-AUDIO = frozenset((".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".webm", ".amr", ".3gp", ".mp4", ".wma"))
-"""What the folders hold beside texts."""
+# fmt: off
+AUDIO = frozenset((
+    ".3g2", ".3gp", ".3gpp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".avi", ".awb",
+    ".caf", ".dsf", ".eac3", ".flac", ".flv", ".gsm", ".m2ts", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2",
+    ".mp3", ".mp4", ".mpc", ".mpeg", ".mpg", ".mts", ".nist", ".oga", ".ogg", ".ogv", ".opus", ".qcp", ".ra", ".rf64",
+    ".rm", ".snd", ".sph", ".spx", ".tak", ".ts", ".tta", ".voc", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma",
+    ".wmv", ".wv",
+))
+# fmt: on
+"""What the folders hold beside texts: the extensions that ``aasist detect`` looks for in a folder."""
 
 _Row = tuple[Path, bool, dict[str, str]]
 """A recording, whether it is bona fide, and what is known of it."""
@@ -59,18 +68,20 @@ def read_wavefake(root: Path, subset: str) -> Trials:
 
 
 def read_labelled_folders(root: Path, subset: str) -> Trials:
-    """Recordings of anyone's own, below folders ``bonafide`` and ``spoof``, however deep.
+    """Recordings of anyone's own, below folders ``bonafide`` and ``spoof``, however deep; links are followed.
 
-    The first folder below ``spoof`` names the attack where there is one: ``spoof/vits/0001.wav``.
+    The first folder below ``spoof`` names the attack where there is one: ``spoof/vits/0001.wav``. Names that start with
+    a dot are passed over. Raises `ProtocolError` where one of the two is missing or holds no recording, a folder cannot
+    be read, and a name is no UTF-8 or stands twice but for its extension.
     """
     missing = [name for name in ("bonafide", "spoof") if not (root / name).is_dir()]
     if missing:
         raise ProtocolError(f"expected folders bonafide and spoof, {' and '.join(missing)} is not there", path=root)
 
     def rows() -> Iterator[_Row]:
-        for path in _recordings(root / "bonafide", deep=True):
+        for path in _own_recordings(root / "bonafide"):
             yield path, True, {}
-        for path in _recordings(root / "spoof", deep=True):
+        for path in _own_recordings(root / "spoof"):
             below = path.relative_to(root / "spoof").parts
             yield path, False, {"attack": below[0] if len(below) > 1 else "spoof"}
 
@@ -145,7 +156,9 @@ def _trials(root: Path, rows: Iterable[_Row]) -> Trials:
     ids = [without_extension(path) for path in paths]
     if len({*ids}) != len(ids):
         twice = next(trial for trial, count in Counter(ids).items() if count > 1)
-        raise ProtocolError(f"two recordings are named {twice!r}", path=root)
+        raise ProtocolError(
+            f"two recordings are named {twice!r}, but for their extensions: rename or remove one", path=root
+        )
     bonafide = np.array(labels, dtype=bool)
     columns = {"path": strings(paths)}
     for name in sorted({name for values in known for name in values} | {"attack"}):
@@ -161,6 +174,34 @@ def _folders(folder: Path) -> list[Path]:
 def _recordings(folder: Path, *, deep: bool = False) -> list[Path]:
     found = folder.rglob("*") if deep else folder.iterdir()
     return sorted(path for path in found if path.suffix.lower() in AUDIO and not path.name.startswith("."))
+
+
+def _own_recordings(folder: Path) -> list[Path]:
+    """Recordings below ``folder``, sorted; a folder that several links lead to is visited once."""
+    found: list[Path] = []
+    visited: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        status = Path(here).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # A link that leads nowhere is among them: it is named among the trials without a score.
+        found += [Path(here, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in AUDIO]
+    if not found:
+        raise ProtocolError("expected recordings here or below, found none", path=folder)
+    for path in found:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as error:
+            shown = str(path).encode(errors="backslashreplace").decode()
+            raise ProtocolError("the name is no UTF-8 text: rename the file", path=shown) from error
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise ProtocolError(f"cannot be read: {error.strerror or error}", path=error.filename) from error
 
 
 def _language(corpus: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -117,9 +118,13 @@ def _is_finite(value: object) -> bool:
 
 
 def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
-    """Put ``notes`` and a digest into ONNX bytes, replacing what was there, and write them -> the file's sha256."""
+    """Put ``notes`` and a digest into ONNX bytes, replacing what was there, and write them -> the file's sha256.
+
+    The file is there whole or not at all. A link stays one: what it leads to is replaced.
+    """
     content = with_notes(onnx, notes)
-    part = Path(path).with_name(f"{Path(path).name}.part")
+    path = Path(os.path.realpath(path))
+    part = path.with_name(f"{path.name}.part")
     try:
         part.write_bytes(content)
         part.replace(path)

@@ -20,16 +20,21 @@ from aasist.trial import Trials
 Scorer = Callable[[Path], float]
 """A recording -> its llr, higher = more bona fide; an `AudioError` where it has none."""
 
+NO_SPEECH = "no_speech"
+"""Code of the `AudioError` of a recording that was read, and in which nothing could be scored."""
+
 FILES_AHEAD = 32
 """Recordings a thread that are handed out before the first is done: enough that none waits for a long one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """``llrs`` (N,) of the trials, NaN where a trial could not be scored; why not, by its row."""
+    """``llrs`` (N,) of the trials, NaN where a trial could not be scored; why not, by its row; and those of the rows whose
+    recording could not be read (missing, damaged, too short), where the others hold no speech."""
 
     llrs: Float64
     reasons: Mapping[int, str]
+    unreadable: frozenset[int] = frozenset()
 
 
 def score_trials(
@@ -49,26 +54,27 @@ def score_trials(
         raise ProtocolError("no column 'path': where the recordings lie is not known", path=trials.source)
     paths = [Path(root, path) for path in trials.columns["path"].tolist()]
     llrs = np.full(len(paths), np.nan)
-    reasons: dict[int, str] = {}
+    failures: dict[int, AudioError] = {}
 
-    def one(row: int) -> tuple[int, float, str | None]:
+    def one(row: int) -> tuple[int, float, AudioError | None]:
         try:
             return row, scorer(paths[row]), None
         except AudioError as error:
-            return row, np.nan, error.message
+            return row, np.nan, error
 
-    for done, (row, llr, reason) in enumerate(_side_by_side(one, len(paths), threads), 1):
+    for done, (row, llr, failure) in enumerate(_side_by_side(one, len(paths), threads), 1):
         llrs[row] = llr
-        if reason is not None:
-            reasons[row] = reason
+        if failure is not None:
+            failures[row] = failure
         if progress is not None:
             progress(done)
-    return Scored(llrs, reasons)
+    reasons = {row: failures[row].message for row in sorted(failures)}
+    return Scored(llrs, reasons, frozenset(row for row, failure in failures.items() if failure.code != NO_SPEECH))
 
 
 def _side_by_side(
-    one: Callable[[int], tuple[int, float, str | None]], count: int, threads: int
-) -> Iterator[tuple[int, float, str | None]]:
+    one: Callable[[int], tuple[int, float, AudioError | None]], count: int, threads: int
+) -> Iterator[tuple[int, float, AudioError | None]]:
     if threads == 1:
         yield from map(one, range(count))
         return
@@ -93,21 +99,24 @@ def llr_of(detector: Detector, source: str | tuple[Float32, int]) -> float:
     verdict = detector.detect(source)
     if verdict.llr is None:
         reasons = "; ".join(note.message for note in verdict.warnings) or "nothing to score"
-        raise AudioError("no_speech", reasons)
+        raise AudioError(NO_SPEECH, reasons)
     return verdict.llr
 
 
 def by_first_window(detector: Detector) -> Scorer:
     """The llr of the first window alone, speech or not, a short recording repeated to fill it: how the published code
     scores, and what its published error rates are of."""
-    length = detector.notes.window_samples
 
     def scorer(path: Path) -> float:
-        samples = read(os.fspath(path), channel=detector.channel, limits=detector.limits)
-        window = np.resize(samples, length)[None]
-        return float(detector.llrs_of(window.astype(np.float32, copy=False))[0])
+        return first_window_llr(detector, read(os.fspath(path), channel=detector.channel, limits=detector.limits))
 
     return scorer
+
+
+def first_window_llr(detector: Detector, samples: Float32) -> float:
+    """`by_first_window` of samples (N,) at 16 kHz, one at the least."""
+    window = np.resize(samples, detector.notes.window_samples)[None]
+    return float(detector.llrs_of(window.astype(np.float32, copy=False))[0])
 
 
 def samples_of(trials: Trials, root: Path | str, row: int) -> Float32:

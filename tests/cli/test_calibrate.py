@@ -1,0 +1,248 @@
+"""``aasist calibrate`` in this process: of a score file, and of a model on labelled recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aasist.evaluation.calibration import cllr, min_cllr
+from aasist.evaluation.det import eer
+from aasist.protocol.scores import read_scores
+from aasist.runtime import modelfile
+from aasist.runtime.detector import Detector
+from aasist.runtime.modelfile import Calibration
+
+from ..corpora import write_audio, write_lines
+from ..trials.test_scoring import mini_copy, speech
+from .test_metrics import four_columns, invoke, made, of, protocol_2019, two_columns
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def root(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mini_copy(recording, tmp_path_factory.mktemp("LA"), damaged=False)
+
+
+def la(root: Path, model: Path | str) -> list[object]:
+    return ["--corpus", "asvspoof2019-la", "--root", root, "--model", model, "--threads", 2]
+
+
+@pytest.mark.parametrize("protocol", [True, False])
+def test_scores_become_llr_that_cost_less_and_have_the_same_error(
+    protocol: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials, output = [trial._replace(score=5 * trial.score + 30) for trial in made()], tmp_path / "llr.tsv"
+    if protocol:
+        words = [two_columns(tmp_path / "raw.txt", trials), "--protocol", protocol_2019(tmp_path / "key.txt", trials)]
+    else:
+        words = [four_columns(tmp_path / "raw.txt", trials)]
+    found = invoke(capsys, "calibrate", *words, "-o", output, "--json").json
+    assert (found["bonafide"], found["spoof"]) == (60, 80)
+    assert found["cllr_before"] == cllr(*of(trials))
+    assert found["min_cllr"] == pytest.approx(min_cllr(*of(trials)))
+    assert found["min_cllr"] <= found["cllr_after"] < 1 < found["cllr_before"]
+
+    written = read_scores(output)
+    expected = [found["slope"] * trial.score + found["offset"] for trial in trials]
+    assert dict(zip(written.ids.tolist(), written.values.tolist(), strict=True)) == pytest.approx(
+        dict(zip((trial.name for trial in trials), expected, strict=True))
+    )
+    after = invoke(capsys, "metrics", output, "--json", "--rounds", 0).json
+    assert after["eer"] == pytest.approx(eer(*of(trials)), abs=0)
+    assert after["cllr"] == pytest.approx(found["cllr_after"])
+    assert list(after["by_attack"]) == ["A01", "A02"]
+    # What is calibrated stays as it is.
+    again = invoke(capsys, "calibrate", output, "--json").json
+    assert (again["slope"], again["offset"]) == pytest.approx((1.0, 0.0), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ([], "least cost at a spoof prior of 0.5, a miss 1, an acceptance 1"),
+        (["--spoof-prior", 0.05, "--acceptance-cost", 10], "least cost at a spoof prior of 0.05, a miss 1, an acceptance 10"),
+        (["--point", "eer"], "equal error rates"),
+        (["--point", "miss", "--most-missed", 0.2], "at most 20 % of bona fide rejected"),
+    ],
+)  # fmt: skip
+def test_the_threshold_is_chosen_by_the_rule_that_is_asked_for(
+    words: list[object], rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, output = four_columns(tmp_path / "raw.txt", made()), tmp_path / "llr.tsv"
+    point = invoke(capsys, "calibrate", scores, "-o", output, "--json", *words).json["operating_point"]
+    assert point["rule"] == rule
+    written = read_scores(output)
+    assert written.bonafide is not None
+    accepted = written.values >= point["threshold"]
+    assert point["miss"] == pytest.approx((~accepted[written.bonafide]).mean())
+    assert point["false_acceptance"] == pytest.approx(accepted[~written.bonafide].mean())
+    if "cost" in rule:
+        assert point["threshold"] == pytest.approx(0.0 if not words else np.log(10 * 0.05 / 0.95))
+    elif "equal" in rule:
+        assert (point["miss"] + point["false_acceptance"]) / 2 == pytest.approx(eer(*of(made())))
+    else:
+        assert 0.1 < point["miss"] <= 0.2
+
+
+def test_a_model_becomes_a_file_of_your_own_with_map_and_threshold_inside(
+    root: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, reports = tmp_path / "mine.onnx", [tmp_path / "before", tmp_path / "after"]
+    found = invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", output, "--point", "eer", "--json").json
+    old, new = modelfile.read(loudness_onnx)[1], modelfile.read(output)[1]
+    assert old.calibration is not None
+    slope, offset = found["slope"], found["offset"]
+    assert new.calibration == Calibration(slope * old.calibration.slope, slope * old.calibration.offset + offset)
+    assert new.name == "loudness-calibrated"
+    assert new.threshold == found["operating_point"]["threshold"]
+    assert new.operating_point.startswith("equal error rates: ")
+
+    for model, report in zip((loudness_onnx, output), reports, strict=True):
+        words = ["--corpus", "asvspoof2019-la", "--root", root, "--model", model, "--rounds", 0, "--out", report]
+        assert invoke(capsys, "evaluate", *words, "--threshold", new.threshold).code == 0
+    before, after = (json.loads((report / "metrics.json").read_text()) for report in reports)
+    assert after["eer"] == before["eer"]
+    assert after["cllr"] <= before["cllr"] + 1e-9
+    assert after["cllr"] == pytest.approx(found["cllr_after"])
+    # The rates that were promised are those that it has when it scores anew.
+    assert (after["miss"], after["false_acceptance"]) == (
+        found["operating_point"]["miss"],
+        found["operating_point"]["false_acceptance"],
+    )
+    detector = Detector(output)
+    assert detector.threshold == new.threshold
+    path = next((root / "ASVspoof2019_LA_eval" / "flac").iterdir())
+    llr, was = detector.detect(path).llr, Detector(loudness_onnx).detect(path).llr
+    assert was is not None
+    assert llr == pytest.approx(slope * was + offset)
+
+    # A second time the map is the identity, and the name does not grow.
+    again = tmp_path / "again.onnx"
+    assert invoke(capsys, "calibrate", *la(root, output), "-o", again, "--json").json["slope"] == pytest.approx(
+        1, abs=0.01
+    )
+    assert modelfile.read(again)[1].name == "loudness-calibrated"
+
+
+def test_a_shipped_model_is_calibrated_by_its_name(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        write_audio(tmp_path / "bonafide" / f"{number}.wav", speech(recording, number, 1.0))
+        write_audio(tmp_path / "spoof" / f"{number}.wav", speech(recording, 4 - number, 0.1)[::-1])
+    words = ["--corpus", "folders", "--root", tmp_path, "--model", "efficient", "-o", tmp_path / "mine.onnx"]
+    done = invoke(capsys, "calibrate", *words)
+    if done.code:  # what the model makes of speech played backwards is not ours to say
+        assert "score no higher than spoofs" in done.err[-1]
+        return
+    assert Detector(tmp_path / "mine.onnx").notes.name == "efficient-calibrated"
+
+
+def test_a_picture_shows_before_and_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores, plot = four_columns(tmp_path / "raw.txt", made()), tmp_path / "plot.png"
+    shown = invoke(capsys, "calibrate", scores, "--plot", plot)
+    assert (shown.code, shown.err) == (0, [])
+    assert plot.read_bytes().startswith(PNG)
+    lines = shown.out.splitlines()
+    assert lines[0].startswith("llr = ")
+    assert lines[0].endswith(", from 60 bona fide and 80 spoofs")
+    assert lines[1].startswith("Cllr ")
+    assert lines[2].startswith("threshold 0.0000 on llr; least cost at ")
+    assert {path.name for path in tmp_path.iterdir()} == {"raw.txt", "plot.png"}
+
+
+def test_recordings_that_cannot_be_read_are_counted(
+    recording: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.onnx"
+    done = invoke(capsys, "calibrate", *la(mini_copy(recording, tmp_path / "LA"), loudness_onnx), "-o", output)
+    assert done.code == 1
+    assert [line.partition(";")[0] for line in done.err] == [
+        "aasist: 2 of 24 trials could not be scored and take no part"
+    ]
+    assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give a score file, or --model with --corpus and --root"),
+        (["SCORES", "--model", "efficient"], "give a score file, or --model with --corpus and --root"),
+        (["SCORES", "--corpus", "folders"], "go with --model; a score file takes --protocol"),
+        (["SCORES", "--subset", "dev"], "go with --model; a score file takes --protocol"),
+        (["--model", "efficient", "--protocol", "SCORES"], "go with a score file; a model takes --corpus and --root"),
+        (["--model", "efficient", "--where", "a=b"], "go with a score file; a model takes --corpus and --root"),
+        (["--model", "efficient"], "Give --corpus and --root"),
+        (["SCORES", "--miss-cost", "0"], "--miss-cost and --acceptance-cost must be above 0"),
+        (["SCORES", "--acceptance-cost", "-1"], "--miss-cost and --acceptance-cost must be above 0"),
+        (["SCORES", "--miss-cost", "inf"], "must be a finite number"),
+        (["SCORES", "--spoof-prior", "1"], "spoof_prior must lie between 0 and 1"),
+        (["SCORES", "--most-missed", "1"], "--most-missed must be from 0 to below 1"),
+        (["SCORES", "-o", "SCORES"], "is what was given: it would be replaced"),
+        (["SCORES", "--plot", "SCORES"], "is what was given: it would be replaced"),
+        (["SCORES", "-o", "new", "--plot", "./new"], "-o and --plot both name"),
+        (["SCORES", "-o", "."], "it is a folder"),
+        (["SCORES", "-o", "none/mine.tsv"], "no such folder, or no permission"),
+        (["SCORES", "--plot", "none/plot.png"], "no such folder, or no permission"),
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_usage_and_nothing_is_written(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = four_columns(tmp_path / "scores.txt", made())
+    content = scores.read_bytes()
+    assert said in invoke(capsys, "calibrate", *(str(scores) if word == "SCORES" else word for word in words)).misuse
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"scores.txt": content}
+
+
+def test_the_model_that_is_calibrated_is_not_replaced(
+    root: Path, loudness_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = loudness_onnx.read_bytes()
+    assert "would be replaced" in invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", loudness_onnx).misuse
+    assert loudness_onnx.read_bytes() == before
+
+
+def test_a_checkpoint_is_refused_before_anything_is_scored(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "model.safetensors"
+    checkpoint.write_bytes(b"")
+    complaint = invoke(capsys, "calibrate", *la(root, checkpoint), "-o", tmp_path / "mine.onnx").complaint
+    assert complaint.startswith(f"{checkpoint}: a checkpoint holds no calibration; export it first")
+
+
+@pytest.mark.parametrize(
+    ("lines", "where", "said"),
+    [
+        (["a - bonafide 1", "b A01 spoof x"], ":2", "the score must be a number, got 'x'"),
+        (["a - bonafide 1", "b A01 spoof nan"], ":2", "the score must be a finite number"),
+        (["a - human 1", "b A01 spoof 0"], ":1", "must be 'bonafide' or 'spoof', got 'human'"),
+        (["a - bonafide 1", "a A01 spoof 0"], ":2", "trial 'a' stands on line 1 already"),
+        (["a - bonafide 1"], "", "calibration needs trials of both classes"),
+        (["a - bonafide 0", "b A01 spoof 1"], "", "bona fide trials score no higher than spoofs"),
+        (["a 1", "b 0"], "", "the score file holds no key"),
+    ],
+)
+def test_scores_that_cannot_be_calibrated_are_one_line_that_names_file_and_line(
+    lines: list[str], where: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tmp_path / "scores.txt"
+    write_lines(scores, lines)
+    words = ["-o", tmp_path / "llr.tsv", "--plot", tmp_path / "plot.png"]
+    complaint = invoke(capsys, "calibrate", scores, *words).complaint
+    assert complaint.startswith(f"{scores}{where}: "), complaint
+    assert said in complaint
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.txt"}
+
+
+def test_errors_of_scores_with_a_protocol_name_the_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [trial._replace(score=-trial.score) for trial in made()]
+    scores, key = two_columns(tmp_path / "scores.txt", trials), protocol_2019(tmp_path / "key.txt", trials)
+    complaint = invoke(capsys, "calibrate", scores, "--protocol", key).complaint
+    assert complaint.startswith(f"{scores}: bona fide trials score no higher")
