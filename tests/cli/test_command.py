@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -104,6 +105,58 @@ def test_closed_standard_input_is_an_error_object(loudness_onnx: Path) -> None:
     command = f'exec "{sys.executable}" -m aasist detect --json --model "{loudness_onnx}" - <&-'
     result = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120, check=False)
     assert (result.returncode, json.loads(result.stdout)["error"]["code"]) == (1, "empty")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_end_in_no_traceback_and_the_file_is_written_all_the_same(
+    closed: str, recording: Path, loudness_onnx: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    for options in ("", "--json"):
+        words = f'-m aasist detect {options} --model "{loudness_onnx}" -o "{output}" "{recording}"'
+        command = f'exec "{sys.executable}" {words} {closed}'
+        result = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120, check=False)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert json.loads(output.read_text())["error"] is None
+        output.unlink()
+
+
+def test_output_onto_what_a_stream_leads_to_is_wrong_usage(
+    recording: Path, loudness_onnx: Path, tmp_path: Path
+) -> None:
+    taken, given = tmp_path / "taken", tmp_path / "given"
+    given.write_bytes(recording.read_bytes())
+    for stream, source in ((f'>"{taken}"', recording), (f'2>"{taken}"', recording), (f'<"{given}"', "-")):
+        output = given if source == "-" else taken
+        words = f'-m aasist detect --model "{loudness_onnx}" -o "{output}" "{source}" {stream}'
+        command = f'exec "{sys.executable}" {words}'
+        result = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120, check=False)
+        assert result.returncode == 2, stream
+        said = result.stderr + (taken.read_bytes() if stream.startswith("2") else b"")
+        assert (b"already goes there" in said) or (b"would be replaced" in said and source == "-")
+    assert given.read_bytes() == recording.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"taken", "given"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_stopped_keeps_the_finished_lines_as_a_part(
+    how: signal.Signals, recording: Path, loudness_onnx: Path, tmp_path: Path
+) -> None:
+    """It judges one recording and then waits for standard input, which holds more than a pipe takes unread."""
+    output = tmp_path / "out.jsonl"
+    words = ["-m", "aasist", "detect", "--model", loudness_onnx, "-o", output, recording, "-"]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, *map(str, words)], **streams) as process:  # type: ignore[call-overload]
+        process.stdin.write(bytes(4 << 20))
+        process.stdin.flush()
+        process.send_signal(how)
+        complaints = process.stderr.read().decode()
+        assert process.wait(timeout=120) == 128 + how
+    part = tmp_path / "out.jsonl.part"
+    assert json.loads(part.read_text())["path"] == str(recording)
+    assert f"the 1 lines so far are in {part}" in complaints
+    assert "Traceback" not in complaints
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
 
 
 def test_a_reader_that_leaves_early_ends_the_program_without_a_traceback(recording: Path, loudness_onnx: Path) -> None:
@@ -211,6 +264,44 @@ def test_half_a_calibration_is_wrong_usage(options: list[str], tmp_path: Path) -
     result = CliRunner().invoke(aasist, ["export", "a.pth", "-o", str(tmp_path / "a.onnx"), *options])
     assert result.exit_code == 2
     assert "go together" in result.stderr
+
+
+WRONG_EXPORTS = {
+    "-o the checkpoint": ["-o", "a.pth"],
+    "-o a link to the checkpoint": ["-o", "link.onnx"],
+    "-o in a missing folder": ["-o", "none/a.onnx"],
+    "-o in a file": ["-o", "a.pth/a.onnx"],
+    "-o a folder": ["-o", "."],
+    "-o a pipe": ["-o", "pipe"],
+    "--slope nan": ["-o", "a.onnx", "--slope", "nan", "--offset", "0"],
+    "--slope 0": ["-o", "a.onnx", "--slope", "0", "--offset", "0"],
+    "--slope -1": ["-o", "a.onnx", "--slope", "-1", "--offset", "0"],
+    "--offset inf": ["-o", "a.onnx", "--slope", "1", "--offset", "inf"],
+    "--threshold nan": ["-o", "a.onnx", "--threshold", "nan"],
+    "--hop-seconds 0": ["-o", "a.onnx", "--hop-seconds", "0"],
+    "--hop-seconds nan": ["-o", "a.onnx", "--hop-seconds", "nan"],
+    "--hop-seconds -1": ["-o", "a.onnx", "--hop-seconds", "-1"],
+}
+
+
+@pytest.mark.parametrize("options", WRONG_EXPORTS.values(), ids=WRONG_EXPORTS)
+def test_an_export_that_could_not_be_written_or_used_is_wrong_usage_before_any_work(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(path: object) -> None:
+        pytest.fail("the checkpoint was loaded")
+
+    monkeypatch.setattr(checkpoint, "load", loaded)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.pth").write_bytes(b"weights")
+    (tmp_path / "link.onnx").symlink_to("a.pth")
+    os.mkfifo(tmp_path / "pipe")
+    result = CliRunner().invoke(aasist, ["export", "a.pth", *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr
+    assert (tmp_path / "a.pth").read_bytes() == b"weights"
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.pth", "link.onnx", "pipe"}
 
 
 def test_export_of_what_is_no_checkpoint_is_one_line_and_writes_nothing(

@@ -74,8 +74,10 @@ def test_json_has_the_keys_of_the_contract_and_goes_to_stdout_alone(detect: Dete
     assert result.stderr == ""
 
 
-def test_timeline_adds_the_raw_windows(detect: Detect, clip: Path) -> None:
+def test_timeline_adds_the_raw_windows(detect: Detect, clip: Path, tmp_path: Path) -> None:
     (verdict,) = objects(detect("--json", "--timeline", clip))
+    assert detect("--timeline", "-o", tmp_path / "out.jsonl", clip).exit_code == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == verdict
     assert list(verdict) == [*CONTRACT_KEYS, "windows"]
     assert len(verdict["windows"]) > 3
     assert all(window["end"] - window["start"] == pytest.approx(0.5, abs=1e-3) for window in verdict["windows"])
@@ -132,6 +134,42 @@ def test_a_file_whose_name_looks_like_a_pattern_is_taken_by_its_name(
     shutil.copy(clip, odd)
     shutil.copy(clip, tmp_path / "call 1.wav")
     assert [verdict["path"] for verdict in objects(detect("--json", odd))] == [str(odd)]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["calls/**", "calls/**/*.[wW][aA][vV]", "./calls/**", "c*/**/?.*", "calls/**/**", "**"]
+)
+def test_two_stars_over_a_folder_that_links_to_itself_judge_each_file_once(
+    pattern: str, detect: Detect, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two links that lead back up have more paths than could ever be listed."""
+    (folder / "notes.txt").unlink()
+    for name in ("inner/again", "inner/deep/more", "back"):
+        (folder / name).symlink_to(folder, target_is_directory=True)
+    (folder / ".cache").mkdir()
+    shutil.copy(folder / "a.wav", folder / ".cache" / "x.wav")
+    monkeypatch.chdir(folder.parent)
+    result = detect("--json", pattern)
+    start = "./calls" if pattern.startswith(".") else "calls"
+    names = ["B.wav", "a.wav", "b.wav", "inner/c.WAV", "inner/deep/d.wav", "inner/z.wav"]
+    assert [verdict["path"] for verdict in objects(result)] == [f"{start}/{name}" for name in names]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_stars_within_a_name_and_hidden_names_that_are_asked_for_and_absolute_patterns_work(
+    detect: Detect, folder: Path
+) -> None:
+    (folder / ".cache").mkdir()
+    shutil.copy(folder / "a.wav", folder / ".cache" / "x.wav")
+    expected = {
+        "inner/**.wav": ["inner/z.wav"],
+        "**/[a-c]**": ["a.wav", "b.wav", "inner/c.WAV"],
+        "**/.cache/*": [".cache/x.wav"],
+        "**/deep": ["inner/deep/d.wav"],
+    }
+    for pattern, names in expected.items():
+        paths = [verdict["path"] for verdict in objects(detect("--json", folder / pattern))]
+        assert paths == [f"{folder}/{name}" for name in names], pattern
 
 
 def test_a_pattern_that_matches_nothing_is_a_file_that_is_missing(detect: Detect, tmp_path: Path) -> None:
@@ -294,7 +332,9 @@ def test_the_table_has_a_row_for_each_recording_and_the_sum_goes_to_stderr(
 ) -> None:
     result = detect(clip, tmp_path / "none.wav", "--threshold", "100")
     header, judged, failed = [line for line in result.stdout.splitlines() if not line.startswith(" " * 9)]
-    assert header.split() == ["verdict", "score", "length", "along", "time", "recording"]
+    assert header.split() == ["verdict", "score", "length", "█", "fake", "─", "real,", "along", "time", "recording"]
+    assert header.index("█") == judged.index("[")
+    assert header.index("recording") == judged.index(str(clip))
     assert judged.split()[0] == "spoof"
     assert judged.endswith(str(clip))
     assert "█" in judged
@@ -362,10 +402,74 @@ def test_output_through_a_link_replaces_what_the_link_leads_to(detect: Detect, c
     assert json.loads((tmp_path / "real.jsonl").read_text())["path"] == str(clip)
 
 
+def test_output_onto_the_model_or_a_recording_is_wrong_usage_and_both_stay_as_they_were(
+    detect: Detect, loudness_onnx: Path, clip: Path, tmp_path: Path
+) -> None:
+    model, call = tmp_path / "mine.onnx", tmp_path / "call"
+    model.write_bytes(loudness_onnx.read_bytes())
+    shutil.copy(clip, call)
+    (tmp_path / "link.jsonl").symlink_to("mine.onnx")
+    for output, complaint in (
+        (model, "is the model"),
+        (tmp_path / "link.jsonl", "is the model"),
+        (call, "is one of the recordings"),
+        (tmp_path / "new.wav", "has the name of a recording"),
+    ):
+        result = detect("-o", output, call, model=model)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert complaint in result.stderr
+    assert model.read_bytes() == loudness_onnx.read_bytes()
+    assert call.read_bytes() == clip.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.onnx", "call", "link.jsonl"}
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)], ids=repr)
+def test_what_was_done_when_the_work_was_stopped_is_kept_under_a_name_that_says_so(
+    stop: BaseException, detect: Detect, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.cli import detect as module
+
+    output, really_judge, judged = tmp_path / "verdicts.jsonl", module.judge, []
+    output.write_text("from before\n")
+
+    def stopped_at_the_third(*arguments: Any) -> Any:
+        judged.append(arguments)
+        if len(judged) == 3:
+            raise stop
+        return really_judge(*arguments)
+
+    monkeypatch.setattr(module, "judge", stopped_at_the_third)
+    result = detect("-o", output, clip, clip, clip, clip)
+    assert result.exit_code != 0
+    assert output.read_text() == "from before\n"
+    part = tmp_path / "verdicts.jsonl.part"
+    assert [json.loads(line)["path"] for line in part.read_text().splitlines()] == [str(clip)] * 2
+    assert f"the 2 lines so far are in {part}" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["verdicts.jsonl", "verdicts.jsonl.part"]
+
+
+def test_a_model_that_cannot_be_opened_prints_no_rows_and_an_object_for_each_recording_where_objects_are_wanted(
+    detect: Detect, clip: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "verdicts.jsonl"
+    table = detect("-o", output, clip, tmp_path / "none.wav", model="no-such-model")
+    assert (table.exit_code, table.stdout) == (1, "")
+    (complaint,) = table.stderr.splitlines()
+    assert "no such model" in complaint
+    as_json = detect("--json", clip, tmp_path / "none.wav", model="no-such-model")
+    assert [verdict["error"]["code"] for verdict in objects(as_json)] == ["unknown_model"] * 2
+    assert output.read_text() == as_json.stdout
+    assert as_json.stderr == table.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         [],
+        ["--max-seconds", "nan", "x.wav"],
+        ["--max-seconds", "inf", "x.wav"],
+        ["--timeline", "x.wav"],
+        ["-o", "-", "x.wav"],
         ["--threshold", "nan", "x.wav"],
         ["--threshold", "inf", "x.wav"],
         ["--threshold", "high", "x.wav"],

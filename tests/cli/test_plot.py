@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 
 from aasist.cli import aasist
 from aasist.cli.plot import COLUMNS, FRAME_SAMPLES, Strip
@@ -125,6 +126,32 @@ def test_a_strip_keeps_extremes_however_the_samples_come_and_never_grows_past_it
     assert long.frames_each == 4
     assert len(long.columns) * long.column_seconds == pytest.approx(5 * 2_000 * FRAME_SAMPLES / 16_000, rel=1e-3)
     assert max(column[1] for column in long.columns) == samples[: FRAME_SAMPLES * 8].max()
+
+
+def spectrogram_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Brightness of the spectrogram that is drawn of samples at 16 kHz: (257, frames), 0 = dark, 1 = bright."""
+    from aasist.cli.plot import picture
+    from aasist.runtime.verdict import ModelIdentity, Verdict
+
+    strip = Strip()
+    strip.push(samples)
+    seconds = len(samples) / 16_000
+    verdict = Verdict(
+        "a.wav", "undecided", None, None, 0.0, seconds, 0.0, 16_000, 1, (), (), ModelIdentity("fake", "0" * 64, "fp32")
+    )
+    (image,) = [image for axes in picture(verdict, strip).axes for image in axes.images]
+    return np.clip(np.asarray(image.norm(image.get_array()), np.float64), 0.0, 1.0)
+
+
+def test_the_spectrogram_of_silence_is_dark_and_that_of_a_tone_is_bright_where_the_tone_is() -> None:
+    time = np.arange(32_000) / 16_000
+    tone = (0.5 * np.sin(2 * np.pi * 1_000 * time)).astype(np.float32)
+    for faint in (0.0, 1e-9, 1e-6):
+        assert spectrogram_of(np.float32(faint) * tone).max() < 0.05
+    drawn = spectrogram_of(tone)
+    assert drawn[32].min() > 0.95, "1 kHz is the 32nd of 256 steps to 8 kHz"
+    assert drawn[100:].max() < 0.2
+    assert 0.5 < spectrogram_of(np.float32(0.001) * tone)[32].min() < 0.95, "what is faint is drawn between the two"
 
 
 def test_a_picture_can_be_drawn_from_bytes_as_from_a_path(loudness_onnx: Path, recording: Path, tmp_path: Path) -> None:

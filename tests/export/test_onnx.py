@@ -7,6 +7,8 @@ import hashlib
 import json
 import platform
 import sysconfig
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from aasist.recipe import AASIST_L, Architecture
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.onnx import OnnxSession
+from aasist.session import WINDOW_SAMPLES
 
 LENGTHS = (173, 174, 1_000, 4_001, 7_999, 8_000, 13_000, 24_600, 26_000, 50_003)
 """Samples: the shortest the small model takes, its window, and 90, 170 and 180 temporal nodes, among others."""
@@ -197,6 +200,35 @@ def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(
             export(small_model, tmp_path / "wrong.onnx", small_notes)
         assert caught.value.code == "export"
     assert list(tmp_path.iterdir()) == []
+
+
+class SessionOfTorch:
+    """Stands in for the exported file, which takes a quarter of a minute to make: the model itself, run by torch."""
+
+    def __init__(self, model: Aasist) -> None:
+        self.model = model
+        self.lengths: list[int] = []
+
+    def run(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.lengths.append(waveform.shape[1])
+        return of_torch(self.model, waveform)
+
+
+def test_an_architecture_that_takes_no_window_of_a_second_is_checked_at_the_lengths_it_takes(
+    seeded: Callable[[Architecture], Aasist], small_model: Aasist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = replace(
+        small_model.architecture, name="slow", front_pool=(3, 64), time_pools=(9, 9), window_samples=WINDOW_SAMPLES
+    )
+    model = seeded(slow)
+    assert slow.shortest_samples == 20_765 > min(exporting.CHECKED_LENGTHS)
+    with pytest.raises(RuntimeError):
+        of_torch(model, noise(1, min(exporting.CHECKED_LENGTHS)))
+    session = SessionOfTorch(model)
+    monkeypatch.setattr(exporting, "OnnxSession", lambda content, **options: session)
+    assert largest_difference(model, b"") == 0.0
+    assert min(session.lengths) == 20_765
+    assert set(session.lengths) > set(exporting.CHECKED_LENGTHS[1:])
 
 
 def test_the_exact_light_model_with_its_published_weights_exports_and_agrees_at_198_000_samples(

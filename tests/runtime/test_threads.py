@@ -110,5 +110,5 @@ def test_a_model_whose_windows_are_of_unknown_size_runs_alone_on_all_threads() -
 
 
 def test_the_shipped_model_runs_side_by_side_and_the_published_one_alone() -> None:
-    assert divided(16, EFFICIENT.activation_bytes) == Division(runs=5, batch_windows=BATCH_WINDOWS, threads_each=3)
+    assert divided(16, EFFICIENT.activation_bytes) == Division(runs=6, batch_windows=BATCH_WINDOWS, threads_each=2)
     assert divided(16, AASIST.activation_bytes) == Division(runs=1, batch_windows=1, threads_each=16)

@@ -187,6 +187,8 @@ def summarise(
     column asked for is not there.
     """
     columns = columns or {}
+    if labels.all() or not labels.any():
+        raise ValueError(f"no {'spoof' if len(labels) and labels.all() else 'bona fide'} trials: figures need both classes")
     missing = [name for name in choices.by if name not in columns]
     if missing:
         known = ", ".join(columns) or "none"

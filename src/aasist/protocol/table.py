@@ -22,6 +22,10 @@ _Row = list[str]
 _Block = tuple[list[int] | range, list[_Row]]
 
 
+MOST_MAGNITUDE = 1e100
+"""No score is larger; one that is would overflow where scores are squared or subtracted."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Columns by name, each (N,), and ``lines`` (N,): the number of the line each row came from."""
@@ -96,7 +100,7 @@ class Table:
                 except ValueError:
                     raise self.error(f"the {name} must be a number, got {shown(text)}", row) from None
             raise
-        bad = np.flatnonzero(~np.isfinite(values))
+        bad = np.flatnonzero(~(np.abs(values) <= MOST_MAGNITUDE))  # true for NaN as well
         if bad.size:
             raise self.error(f"the {name} must be a finite number, got {shown(texts[bad[0]])}", int(bad[0]))
         # Python takes 1_000 for a number; no other reader of the field does.

@@ -12,7 +12,7 @@ BATCH_WINDOWS = 2
 """Windows that a run scores at once: measured, 4 are no faster and cost twice the memory."""
 
 ACTIVATION_BYTES = 192 << 20
-"""What all windows being scored may take at a time: 5 runs of the shipped model, on however many cores."""
+"""What all windows being scored may take at a time: 6 runs of the shipped model, on however many cores."""
 
 
 @dataclass(frozen=True)
