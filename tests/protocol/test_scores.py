@@ -92,9 +92,7 @@ names = st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1,
 
 
 @pytest.mark.parametrize("layout", SCORE_LAYOUTS)
-@given(
-    data=st.dictionaries(names, st.tuples(st.booleans(), st.floats(-1e100, 1e100)), min_size=1)
-)
+@given(data=st.dictionaries(names, st.tuples(st.booleans(), st.floats(-1e100, 1e100)), min_size=1))
 @settings(max_examples=30)
 def test_what_is_written_is_read_back_to_the_bit(
     tmp_path_factory: pytest.TempPathFactory, layout: str, data: dict[str, tuple[bool, float]]

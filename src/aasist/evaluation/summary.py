@@ -188,7 +188,9 @@ def summarise(
     """
     columns = columns or {}
     if labels.all() or not labels.any():
-        raise ValueError(f"no {'spoof' if len(labels) and labels.all() else 'bona fide'} trials: figures need both classes")
+        raise ValueError(
+            f"no {'spoof' if len(labels) and labels.all() else 'bona fide'} trials: figures need both classes"
+        )
     missing = [name for name in choices.by if name not in columns]
     if missing:
         known = ", ".join(columns) or "none"
