@@ -225,8 +225,8 @@ class AudioReader:
             first, last = int(sounding[0]), int(sounding[-1]) + 1
             silent.append((first, rate))
             if started:
-                for zeros, their_rate in silent:
-                    yield from _zeros(zeros, their_rate)
+                for zeros, their_rate in silent:  # as short as the pieces were: a muted hour is never held at once
+                    yield np.zeros(zeros, np.float32), their_rate
             else:
                 started, self.lead_seconds = True, sum(zeros / their_rate for zeros, their_rate in silent)
             yield mono[first:last], rate
@@ -276,12 +276,6 @@ class AudioReader:
                     piece = next(self._rest, None)
                 except Refused as refusal:
                     raise AudioError("unreadable", f"the file is damaged: {refusal}") from None
-
-
-def _zeros(count: int, rate: int) -> Iterator[tuple[Float32, int]]:
-    """``count`` zeros in pieces of a block at most: a muted hour must not be held at once."""
-    for start in range(0, count, BLOCK_SAMPLES):
-        yield np.zeros(min(BLOCK_SAMPLES, count - start), np.float32), rate
 
 
 def read(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> Float32:
