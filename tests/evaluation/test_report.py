@@ -164,7 +164,7 @@ def test_a_breakdown_has_a_row_for_each_value_and_then_all_trials_and_the_mean()
 def test_a_value_without_an_eer_has_a_dash() -> None:
     summary, _ = summary_of()
     lone = replace(summary, by={"codec": {"opus": Figures(bonafide=0, spoof=3, false_acceptance=1 / 3)}})
-    assert breakdown_table(lone, "codec").rows[0] == ("opus", "0", "3", "–", "33.3")
+    assert breakdown_table(lone, "codec").rows[0] == ("opus", "0", "3", "–", "–", "33.3")
 
 
 def test_the_stress_table_says_why_a_condition_was_not_run_and_the_worst_is_named() -> None:

@@ -127,13 +127,13 @@ def breakdown_table(summary: Summary, column: str) -> Table:
     by, pooled = summary.by[column], summary.pooled
     with_tdcf = any(figures.min_tdcf is not None for figures in by.values())
     headers = [column, "bona fide", "spoofs", "EER, %" + _level(summary)]
-    headers += ["min t-DCF" + _level(summary)] * with_tdcf + ["spoofs accepted, %" + _level(summary)]
+    headers += ["min t-DCF" + _level(summary)] * with_tdcf + ["accuracy, %", "spoofs accepted, %" + _level(summary)]
     rows = [_breakdown_row(name, figures, with_tdcf) for name, figures in by.items()]
     rows.append(_breakdown_row("all trials", pooled, with_tdcf))
     mean = summary.macro_eer(column)
     if mean is not None:
         counted = sum(f.eer is not None and min(f.bonafide, f.spoof) >= FEWEST_TRIALS for f in by.values())
-        rows.append((f"mean of {counted}", "", "", percent(mean, unit=""), *[""] * (1 + with_tdcf)))
+        rows.append((f"mean of {counted}", "", "", percent(mean, unit=""), *[""] * (2 + with_tdcf)))
     return Table(tuple(headers), tuple(rows))
 
 
@@ -242,6 +242,7 @@ def _breakdown_row(name: str, figures: Figures, with_tdcf: bool) -> tuple[str, .
     cells = [name, f"{figures.bonafide:,}", f"{figures.spoof:,}", percent(figures.eer, limits.get("eer"), unit="")]
     if with_tdcf:
         cells.append(value_text("min_tdcf", figures.min_tdcf, limits.get("min_tdcf")))
+    cells.append(percent(figures.accuracy, unit=""))
     return (*cells, percent(figures.false_acceptance, limits.get("false_acceptance"), unit=""))
 
 
