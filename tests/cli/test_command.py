@@ -162,7 +162,7 @@ def test_a_program_that_is_stopped_keeps_the_finished_lines_as_a_part(
     assert process.returncode == 128 + how
     part = tmp_path / "out.jsonl.part"
     assert json.loads(part.read_text())["path"] == str(recording)
-    assert f"the 1 lines so far are in {part}" in complaints
+    assert f"the lines so far (1) are in {part}" in complaints
     assert "Traceback" not in complaints
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
 

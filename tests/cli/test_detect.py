@@ -423,7 +423,7 @@ def test_output_onto_the_model_or_a_recording_is_wrong_usage_and_both_stay_as_th
     assert {path.name for path in tmp_path.iterdir()} == {"mine.onnx", "call", "link.jsonl"}
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143)], ids=repr)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143), BrokenPipeError()], ids=repr)
 def test_what_was_done_when_the_work_was_stopped_is_kept_under_a_name_that_says_so(
     stop: BaseException, detect: Detect, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,12 +440,33 @@ def test_what_was_done_when_the_work_was_stopped_is_kept_under_a_name_that_says_
 
     monkeypatch.setattr(module, "judge", stopped_at_the_third)
     result = detect("-o", output, clip, clip, clip, clip)
-    assert result.exit_code != 0
+    assert (result.exit_code == 0) == isinstance(stop, BrokenPipeError), "a reader may leave when it likes"
     assert output.read_text() == "from before\n"
     part = tmp_path / "verdicts.jsonl.part"
     assert [json.loads(line)["path"] for line in part.read_text().splitlines()] == [str(clip)] * 2
-    assert f"the 2 lines so far are in {part}" in result.stderr
+    assert f"the lines so far (2) are in {part}" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["verdicts.jsonl", "verdicts.jsonl.part"]
+
+
+def test_a_failure_of_ours_leaves_the_old_output_and_no_part(
+    loudness_onnx: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.cli.rows import Rows
+
+    output, really_show, shown = tmp_path / "verdicts.jsonl", Rows.show, []
+    output.write_text("from before\n")
+
+    def full_at_the_third(self: Rows, verdict: Any) -> None:
+        shown.append(verdict)
+        if len(shown) == 3:
+            raise OSError(28, "No space left on device")
+        really_show(self, verdict)
+
+    monkeypatch.setattr(Rows, "show", full_at_the_third)
+    words = ["detect", "--model", str(loudness_onnx), "-o", str(output), *[str(clip)] * 4]
+    assert isinstance(CliRunner().invoke(aasist, words).exception, OSError)
+    assert output.read_text() == "from before\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.jsonl"]
 
 
 def test_a_model_that_cannot_be_opened_prints_no_rows_and_an_object_for_each_recording_where_objects_are_wanted(

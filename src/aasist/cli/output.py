@@ -10,6 +10,9 @@ from typing import Self
 
 import click
 
+STOPS = (KeyboardInterrupt, SystemExit, BrokenPipeError)
+"""Ctrl-C, SIGTERM, and a reader of the table who has seen enough (``| head``): no fault of what is being done."""
+
 
 def is_stream(path: Path, stream: int) -> bool:
     """Whether a file is what standard input (0), output (1) or error (2) leads to."""
@@ -21,7 +24,7 @@ def is_stream(path: Path, stream: int) -> bool:
 
 class JsonLines:
     """Lines go to a temporary file beside ``path``, which takes its name when the work ended without an exception, and
-    ``path`` with ``.part`` behind it when it was stopped by hand."""
+    ``path`` with ``.part`` behind it when it was stopped (`STOPS`)."""
 
     def __init__(self, path: Path) -> None:
         # A link stays one, and what it leads to is replaced.
@@ -53,8 +56,8 @@ class JsonLines:
     ) -> None:
         try:
             self._file.close()  # which may find the disk full
-            # Stopped by hand: what is done is kept, under a name that says it is not all.
-            stopped = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit) and self._lines > 0
+            # What is done is kept, under a name that says it is not all.
+            stopped = kind is not None and issubclass(kind, STOPS) and self._lines > 0
             path = self.path.with_name(f"{self.path.name}.part") if stopped else self.path
             if kind is None or stopped:
                 umask = os.umask(0)
@@ -62,6 +65,6 @@ class JsonLines:
                 self._name.chmod(0o666 & ~umask)
                 self._name.replace(path)
             if stopped:
-                click.echo(f"aasist: stopped; the {self._lines} lines so far are in {path}", err=True)
+                click.echo(f"aasist: stopped; the lines so far ({self._lines}) are in {path}", err=True)
         finally:
             self._name.unlink(missing_ok=True)
