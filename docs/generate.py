@@ -133,7 +133,7 @@ def conditions_table() -> str:
 def corpora_table() -> str:
     from aasist.protocol.corpora import CORPORA
 
-    rows = tuple((f"`{n}`", c.title, ", ".join(c.subsets) or "those the file names") for n, c in CORPORA.items())
+    rows = tuple((n, c.title, ", ".join(c.subsets) or "those the file names") for n, c in CORPORA.items())
     return Table(("--corpus", "what it is", "--subset"), rows).markdown()
 
 
@@ -144,7 +144,7 @@ def summary_keys() -> str:
     rows = []
     for field, text in itertools.pairwise(tree.body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            rows.append((f"`{ast.unparse(field.target)}`", " ".join(str(text.value.value).split())))
+            rows.append((ast.unparse(field.target), " ".join(str(text.value.value).split())))
     return Table(("key", "what it is"), tuple(rows)).markdown()
 
 

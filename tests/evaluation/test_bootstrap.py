@@ -119,3 +119,13 @@ def test_a_system_does_not_differ_from_itself() -> None:
 def test_one_class_alone_has_no_interval() -> None:
     with pytest.raises(ValueError, match="no spoof scores"):
         intervals({"eer": eer.of}, np.zeros(3), np.ones(3, np.bool_))
+
+
+def test_labels_of_0_and_1_are_classes_and_never_indices() -> None:
+    scores, labels = gaussian(30, 30)
+    expected = intervals({"eer": eer.of}, scores, labels, rounds=20)
+    assert intervals({"eer": eer.of}, scores, labels.astype(int), rounds=20) == expected
+    with pytest.raises(ValueError, match="labels must be True or False"):
+        intervals({"eer": eer.of}, scores, np.arange(60), rounds=20)
+    with pytest.raises(ValueError, match=r"one for each score, got shape \(59,\) for 60 scores"):
+        intervals({"eer": eer.of}, scores, labels[1:], rounds=20)

@@ -89,7 +89,7 @@ def test_a_share_that_is_none_is_refused(most: float) -> None:
         by_miss.of(Tally.of([1.0], [0.0]), most)
 
 
-@pytest.mark.parametrize("costs", [DetectionCosts(0.5, 0.0, 1.0), DetectionCosts(0.5, 1.0, 0.0)])
-def test_an_error_that_costs_nothing_is_refused(costs: DetectionCosts) -> None:
+@pytest.mark.parametrize("costs", [(0.5, 0.0, 1.0), (0.5, 1.0, 0.0)])
+def test_an_error_that_costs_nothing_is_refused(costs: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="must cost more than 0"):
-        by_cost([1.0], [0.0], costs)
+        DetectionCosts(*costs)

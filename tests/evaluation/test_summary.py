@@ -110,3 +110,18 @@ def test_a_column_that_is_not_there_is_an_error_that_names_those_that_are() -> N
     scores, labels, columns = trials()
     with pytest.raises(ValueError, match=r"no column 'codec' .*; there are: attack, source, speaker"):
         summarise(scores, labels, columns, choices=Choices(by=("codec",)))
+
+
+def test_labels_of_0_and_1_give_the_figures_of_truth_values() -> None:
+    scores, labels, columns = trials()
+    expected = summarise(scores, labels, columns, choices=QUICK).to_dict()
+    assert summarise(scores, labels.astype(int), columns, choices=QUICK).to_dict() == expected
+
+
+def test_an_attack_that_the_verification_system_rejects_by_itself_has_no_t_dcf_and_all_else() -> None:
+    scores, labels, columns = trials()
+    asv = Asv(AsvRates(0.02, 0.02, 0.9), {"A01": AsvRates(0.02, 0.02, 0.0)})
+    summary = summarise(scores, labels, columns, asv=asv, choices=QUICK)
+    assert summary.by["attack"]["A01"].min_tdcf is None
+    assert summary.by["attack"]["A01"].eer is not None
+    assert summary.by["attack"]["A02"].min_tdcf is not None

@@ -27,7 +27,7 @@ def compare(
     asv_scores: Path | None,
     asv_key: Path | None,
     asv_rates: tuple[float, float, float] | None,
-    threshold: float,
+    threshold: float | None,
     by: tuple[str, ...],
     rounds: int,
     seed: int,

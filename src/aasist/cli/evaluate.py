@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def evaluate(
     asv_scores: Path | None,
     asv_key: Path | None,
     asv_rates: tuple[float, float, float] | None,
-    threshold: float,
+    threshold: float | None,
     by: tuple[str, ...],
     rounds: int,
     seed: int,
@@ -111,6 +111,8 @@ def evaluate(
     require_out(out, trials)
     kept = None if cache is None else cache_in(cache)
     detector = Detector(model, threads=chosen.threads)
+    if threshold is None:
+        chosen = replace(chosen, threshold=detector.threshold)
     scored = scored_trials(detector, trials, folder, first_window=first_window)
     say_unscored(scored)
 

@@ -32,7 +32,7 @@ def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices
 
 def say(summary: Summary, stress: Sequence[StressRow] = ()) -> None:
     """Tables for people on stdout."""
-    from aasist.evaluation.tables import breakdown_table, headline_table, stress_table
+    from aasist.evaluation.tables import breakdown_table, headline_table, stress_table, worst_condition
 
     click.echo(headline_table(summary).text())
     for column in summary.by:
@@ -41,6 +41,7 @@ def say(summary: Summary, stress: Sequence[StressRow] = ()) -> None:
     if stress:
         click.echo()
         click.echo(stress_table(stress).text())
+        click.echo(worst_condition(stress))
 
 
 def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:

@@ -30,7 +30,7 @@ def metrics(
     asv_scores: Path | None,
     asv_key: Path | None,
     asv_rates: tuple[float, float, float] | None,
-    threshold: float,
+    threshold: float | None,
     by: tuple[str, ...],
     rounds: int,
     seed: int,

@@ -56,7 +56,9 @@ corpus_options = _joined(
 """Which recordings."""
 
 choice_options = _joined(
-    click.option("--threshold", type=float, default=0.0, show_default=True, help="On the scores: below it is a spoof."),
+    click.option(
+        "--threshold", type=float, help="On the scores: below it is a spoof.  [default: 0; of evaluate: the model's]"
+    ),
     click.option(
         "--by", multiple=True, metavar="COLUMN", help="Break the figures down by this column too. May be repeated."
     ),
@@ -87,14 +89,14 @@ asv_options = _joined(
 """The speaker verification system behind the countermeasure."""
 
 
-def choices(threshold: float, by: tuple[str, ...], rounds: int, seed: int, threads: int | None) -> Choices:
+def choices(threshold: float | None, by: tuple[str, ...], rounds: int, seed: int, threads: int | None) -> Choices:
     """The options of `choice_options` in one."""
     from aasist.evaluation.summary import Choices
     from aasist.runtime.threads import available_threads
 
-    if not math.isfinite(threshold):
+    if threshold is not None and not math.isfinite(threshold):
         raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
-    return Choices(threshold, by, rounds=rounds, seed=seed, threads=threads or available_threads())
+    return Choices(threshold or 0.0, by, rounds=rounds, seed=seed, threads=threads or available_threads())
 
 
 def asv_of(scores: Path | None, key: Path | None, rates: tuple[float, float, float] | None) -> Asv | None:
@@ -104,11 +106,13 @@ def asv_of(scores: Path | None, key: Path | None, rates: tuple[float, float, flo
     if key is not None and scores is None:
         raise click.UsageError("--asv-key is the key of --asv-scores, which is missing")
     if rates is not None:
-        from aasist.evaluation.dcf import AsvRates
+        from aasist.evaluation.dcf import AsvRates, legacy_weights, revised_weights
         from aasist.evaluation.summary import Asv
 
         try:
-            return Asv(AsvRates(*rates))
+            point = AsvRates(*rates)
+            legacy_weights(point), revised_weights(point)
+            return Asv(point)
         except ValueError as error:
             raise click.UsageError(f"--asv-rates: {error}") from error
     if scores is None:
@@ -121,10 +125,13 @@ def asv_of(scores: Path | None, key: Path | None, rates: tuple[float, float, flo
 def asv_from(scores: AsvScores) -> Asv:
     """Verification scores -> the operating points they come to."""
     from aasist.errors import ProtocolError
+    from aasist.evaluation.dcf import legacy_weights, revised_weights
     from aasist.evaluation.summary import Asv
 
     try:
-        return Asv.of(scores.target, scores.nontarget, scores.spoof, scores.spoof_attacks)
+        asv = Asv.of(scores.target, scores.nontarget, scores.spoof, scores.spoof_attacks)
+        legacy_weights(asv.pooled), revised_weights(asv.pooled)
+        return asv
     except ValueError as error:
         raise ProtocolError(str(error), path=scores.source) from error
 

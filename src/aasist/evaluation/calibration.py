@@ -126,8 +126,9 @@ def reliability(tally: Tally, bins: int = 15) -> Reliability:
     bonafide = np.bincount(bin_of, tally.bonafide / tally.bonafide.sum(), bins)
     spoof = np.bincount(bin_of, tally.spoof / tally.spoof.sum(), bins)
     trials = np.bincount(bin_of, tally.bonafide + tally.spoof, bins).astype(np.float64)
-    weighted = np.bincount(bin_of, predicted * (tally.bonafide + tally.spoof), bins)
+    shares_of_both = tally.bonafide / tally.bonafide.sum() + tally.spoof / tally.spoof.sum()
+    weighted = np.bincount(bin_of, predicted * shares_of_both, bins)
     filled = trials > 0
     with np.errstate(invalid="ignore"):
         shares = bonafide / (bonafide + spoof)
-    return Reliability(weighted[filled] / trials[filled], shares[filled], trials[filled])
+    return Reliability((weighted / np.maximum(bonafide + spoof, 1e-300))[filled], shares[filled], trials[filled])

@@ -39,6 +39,11 @@ class DetectionCosts:
     def __post_init__(self) -> None:
         _check_costs(self)
         _check_prior("spoof_prior", self.spoof_prior)
+        if not (self.miss and self.false_acceptance):
+            raise ValueError(
+                f"both errors must cost more than 0, got {self.miss:g} for a miss and {self.false_acceptance:g} for an "
+                "acceptance"
+            )
 
     @property
     def weights(self) -> tuple[float, float]:

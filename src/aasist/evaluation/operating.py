@@ -34,11 +34,6 @@ def by_cost(tally: Tally, costs: DetectionCosts = ASVSPOOF5_COSTS) -> OperatingP
 
     Raises ``ValueError`` where an error costs nothing: no finite threshold is best then.
     """
-    if not (costs.miss > 0 and costs.false_acceptance > 0):
-        raise ValueError(
-            f"both errors must cost more than 0, got {costs.miss:g} for a miss and {costs.false_acceptance:g} for an "
-            "acceptance"
-        )
     rule = f"least cost at a spoof prior of {costs.spoof_prior:g}, a miss {costs.miss:g}, an acceptance "
     threshold = costs.bayes_threshold
     return OperatingPoint(rule + f"{costs.false_acceptance:g}", threshold, *tally.rates_at(threshold))

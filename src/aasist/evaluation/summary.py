@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aasist.evaluation.bootstrap import LEVEL, ROUNDS, Interval, Measure, intervals
+from aasist.evaluation.bootstrap import LEVEL, ROUNDS, Interval, Measure, checked_labels, intervals
 from aasist.evaluation.calibration import cllr, min_cllr
 from aasist.evaluation.dcf import (
     ASVSPOOF5_COSTS,
@@ -20,9 +20,11 @@ from aasist.evaluation.dcf import (
     act_dcf,
     asv_rates,
     asv_threshold,
+    legacy_weights,
     min_dcf,
     min_tdcf,
     min_tdcf_legacy,
+    revised_weights,
 )
 from aasist.evaluation.det import (
     accuracy,
@@ -186,7 +188,7 @@ def summarise(
     resamples where two or more are known. Raises ``ValueError`` when a class is empty, a score is not finite, or a
     column asked for is not there.
     """
-    columns = columns or {}
+    columns, labels = columns or {}, checked_labels(labels, len(scores))
     if labels.all() or not labels.any():
         raise ValueError(
             f"no {'spoof' if len(labels) and labels.all() else 'bona fide'} trials: figures need both classes"
@@ -310,7 +312,14 @@ def _tandem(metric: Callable[[Tally, AsvRates, TandemCosts], float], asv: AsvRat
 def _asv_of(asv: Asv | None, column: str, value: str) -> AsvRates | None:
     if asv is None:
         return None
-    return asv.by_attack.get(value, asv.pooled) if column == "attack" else asv.pooled
+    rates = asv.by_attack.get(value, asv.pooled) if column == "attack" else asv.pooled
+    try:
+        legacy_weights(rates), revised_weights(rates)
+    except (
+        ValueError
+    ):  # an attack that the verification system rejects by itself costs nothing: no t-DCF, all else stands
+        return None
+    return rates
 
 
 def known_speakers(columns: Columns) -> tuple[NDArray[Any] | None, int | None]:
