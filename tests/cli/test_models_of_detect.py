@@ -42,7 +42,7 @@ def test_an_unknown_name_is_refused_and_the_shipped_ones_are_named(recording: Pa
 
 
 def test_a_folder_is_no_model(recording: Path, tmp_path: Path) -> None:
-    refused(tmp_path, "unknown_model", recording, tmp_path)
+    assert str(tmp_path) in refused(tmp_path, "unknown_model", recording, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", bytes(range(256))], ids=["empty", "text", "bytes"])

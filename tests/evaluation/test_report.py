@@ -25,7 +25,6 @@ from aasist.evaluation.dcf import AsvRates
 from aasist.evaluation.metricsfile import read_metrics, stress_from_dict, summary_from_dict
 from aasist.evaluation.report import (
     Material,
-    comparison_markdown,
     report_html,
     report_markdown,
     worst_trials,
@@ -253,9 +252,7 @@ def test_a_comparison_says_both_figures_their_difference_and_its_interval() -> N
     assert table.rows[0] == ("EER, %", "1.06", "8.09", "-7.03 (-7.50 to -6.60)", "0.001")
     assert table.rows[1][:4] == ("min t-DCF (2021)", "0.0942", "0.2605", "-0.1663 (-0.1700 to -0.1600)")
     assert table.rows[2][3] == "+0.0000 (-0.1000 to 0.1000)"
-    markdown = comparison_markdown("A", "<B>", differences)
-    assert markdown.startswith("# A against \\<B\\>\n")
-    assert table.rows[0][3] in markdown
+    assert table.rows[0][3] in table.markdown()
 
 
 def test_the_markdown_holds_the_tables_of_the_report(material: Material) -> None:

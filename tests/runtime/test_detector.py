@@ -298,7 +298,7 @@ def test_a_channel_can_be_chosen(detector_of: Make, speech: Float32) -> None:
     assert caught.value.code == "channel"
 
 
-def pairs_of_segments(padded: Verdict, alone: Verdict, lead: int) -> None:
+def assert_same_segments(padded: Verdict, alone: Verdict, lead: int) -> None:
     """Asserts that the padded recording has the segments of the bare one, ``lead`` samples later."""
     moved = lead / SAMPLE_RATE
     assert len(padded.segments) == len(alone.segments) > 0
@@ -321,7 +321,7 @@ def test_digital_silence_of_whole_chunks_before_a_recording_moves_no_segment_rel
     notes = ModelNotes(name="fake", calibration=Calibration(), window_samples=window, hop_samples=hop)
     detector, lead = detector_of(ContentSession(), notes), 512 * chunks
     alone = detector.detect((speech, SAMPLE_RATE))
-    pairs_of_segments(detector.detect((np.pad(speech, (lead, 0)), SAMPLE_RATE)), alone, lead)
+    assert_same_segments(detector.detect((np.pad(speech, (lead, 0)), SAMPLE_RATE)), alone, lead)
 
 
 @pytest.mark.parametrize(("window", "hop"), WINDOWS, ids=["long windows", "short windows"])
@@ -343,7 +343,7 @@ def test_digital_silence_of_any_length_around_a_recording_moves_no_segment_relat
     detector = detector_of(ContentSession(), notes)
     for recording in (speech, speech[:33_000]):
         alone = detector.detect((recording, SAMPLE_RATE))
-        pairs_of_segments(detector.detect((np.pad(recording, (lead, tail)), SAMPLE_RATE)), alone, lead)
+        assert_same_segments(detector.detect((np.pad(recording, (lead, tail)), SAMPLE_RATE)), alone, lead)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from aasist.errors import MissingExtra
 from aasist.evaluation import charts
-from aasist.evaluation.bootstrap import Difference
 from aasist.evaluation.charts import Chart, printable
 from aasist.evaluation.folder import folder_of, nearest, put, unwritable
 from aasist.evaluation.summary import FEWEST_TRIALS, Columns, Labels, Summary, groups
@@ -25,7 +24,6 @@ from aasist.evaluation.tables import (
     Table,
     breakdown_table,
     choices_table,
-    comparison_table,
     headline_table,
     markdown_text,
     number,
@@ -109,16 +107,6 @@ def worst_trials(material: Material, *, bonafide: bool) -> Table:
         cells = [str(material.ids[row]), number(scores[row]), *(str(material.columns[name][row]) for name in shown)]
         rows.append((*cells, *([] if material.paths is None else [str(material.paths[row])])))
     return Table(tuple(headers), tuple(rows))
-
-
-def comparison_markdown(name_a: str, name_b: str, differences: Mapping[str, Difference]) -> str:
-    """The report of a comparison, as Markdown."""
-    return (
-        f"# {markdown_text(name_a)} against {markdown_text(name_b)}\n\n"
-        f"{comparison_table(name_a, name_b, differences).markdown()}\n"
-        "The difference is that of the first system minus the second on the same trials, with its paired bootstrap interval; "
-        "p is the probability of a difference as large by chance.\n"
-    )
 
 
 def report_markdown(material: Material) -> str:

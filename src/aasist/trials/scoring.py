@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from aasist.audio.read import read
 from aasist.errors import AudioError, ProtocolError
 from aasist.evaluation.tally import Float64
+from aasist.parallel import in_order
 from aasist.runtime.detector import Detector
 from aasist.session import Float32
 from aasist.trial import Trials
@@ -62,7 +62,8 @@ def score_trials(
         except AudioError as error:
             return row, np.nan, error
 
-    for done, (row, llr, failure) in enumerate(_side_by_side(one, len(paths), threads), 1):
+    scored = in_order(one, range(len(paths)), threads=threads, ahead=FILES_AHEAD * threads)
+    for done, (row, llr, failure) in enumerate(scored, 1):
         llrs[row] = llr
         if failure is not None:
             failures[row] = failure
@@ -70,19 +71,6 @@ def score_trials(
             progress(done)
     reasons = {row: failures[row].message for row in sorted(failures)}
     return Scored(llrs, reasons, frozenset(row for row, failure in failures.items() if failure.code != NO_SPEECH))
-
-
-def _side_by_side(
-    one: Callable[[int], tuple[int, float, AudioError | None]], count: int, threads: int
-) -> Iterator[tuple[int, float, AudioError | None]]:
-    if threads == 1:
-        yield from map(one, range(count))
-        return
-    with ThreadPoolExecutor(threads, "aasist-trials") as pool:
-        step = FILES_AHEAD * threads
-        # In steps: a million waiting tasks would hold their memory, and an error would wait for all of them.
-        for first in range(0, count, step):
-            yield from pool.map(one, range(first, min(first + step, count)))
 
 
 def by_detection(detector: Detector) -> Scorer:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aasist.audio.encode import EncoderMissing
+from aasist.parallel import in_order
 from aasist.session import Float32
 from aasist.trial import Trials
 from aasist.trials.conditions import CONDITIONS, Condition, conditions
 from aasist.trials.waveforms import WaveformCache
 
 __all__ = ["CONDITIONS", "Condition", "EncoderMissing", "WaveformCache", "conditions", "degraded", "stressed"]
+
+TRIALS_AHEAD = 32
+"""Trials a thread that are begun before the first is done, so that a slow one holds up no other."""
 
 Progress = Callable[[str, int, int], None]
 """Told the condition's name, trials done and trials in all; never by two threads at once."""
@@ -101,34 +102,10 @@ def _reporter(progress: Progress, name: str, total: int) -> Callable[[int], None
 def _scores(
     score_of: Callable[[int], float], total: int, threads: int, report: Callable[[int], None] | None
 ) -> NDArray[np.float64]:
-    """Scores (total,); threads take the next index from one counter, so a slow trial holds up no other."""
+    """Scores (total,), trials side by side."""
     scores = np.full(total, np.nan)
-    indices, lock, stop = iter(range(total)), threading.Lock(), threading.Event()
-    done = itertools.count(1)
-
-    def work() -> None:
-        while not stop.is_set():
-            with lock:
-                index = next(indices, None)
-            if index is None:
-                return
-            try:
-                scores[index] = score_of(index)
-                if report is not None:
-                    with lock:
-                        report(next(done))
-            except BaseException:
-                stop.set()
-                raise
-
-    if threads == 1:
-        work()
-        return scores
-    with ThreadPoolExecutor(threads) as pool:
-        workers = [pool.submit(work) for _ in range(min(threads, max(total, 1)))]
-        try:
-            for worker in workers:
-                worker.result()
-        finally:
-            stop.set()
+    for index, score in enumerate(in_order(score_of, range(total), threads=threads, ahead=TRIALS_AHEAD * threads)):
+        scores[index] = score
+        if report is not None:
+            report(index + 1)
     return scores
