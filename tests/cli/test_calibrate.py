@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aasist.cli.calibrate import for_development
+from aasist.cli.options import CorpusOptions
 from aasist.evaluation.calibration import cllr, min_cllr
 from aasist.evaluation.det import eer
 from aasist.protocol.scores import read_scores
@@ -16,8 +18,8 @@ from aasist.runtime import modelfile
 from aasist.runtime.detector import Detector
 from aasist.runtime.modelfile import Calibration
 
-from ..corpora import write_lines
-from ..trials.test_scoring import mini_copy
+from ..corpora import Recording, asvspoof2019_la, write_lines
+from ..trials.test_scoring import mini_copy, speech
 from .test_metrics import four_columns, invoke, made, of, protocol_2019, two_columns
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +31,7 @@ def root(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def la(root: Path, model: Path | str) -> list[object]:
-    return ["--corpus", "asvspoof2019-la", "--root", root, "--model", model, "--threads", 2]
+    return ["--corpus", "asvspoof2019-la", "--root", root, "--subset", "eval", "--model", model, "--threads", 2]
 
 
 @pytest.mark.parametrize("protocol", [True, False])
@@ -127,6 +129,42 @@ def test_a_model_becomes_a_file_of_your_own_with_map_and_threshold_inside(
         1, abs=0.01
     )
     assert modelfile.read(again)[1].name == "loudness-calibrated"
+
+
+def test_a_challenge_is_calibrated_on_its_part_for_development_which_evaluate_does_not_take(
+    recording: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subsets = {
+        name: [
+            Recording(f"{name}_{n}", speech(recording, n, (1.0, 0.5)[n % 2] * (1 + 0.3 * (n % 3))), ("-", "A07")[n % 2])
+            for n in range(count)
+        ]
+        for name, count in (("dev", 6), ("eval", 8))
+    }
+    root = asvspoof2019_la(tmp_path / "LA", subsets)
+    words = ["calibrate", "--corpus", "asvspoof2019-la", "--root", root, "--model", loudness_onnx]
+    found = invoke(capsys, *words, "--json").json
+    assert (found["subset"], found["bonafide"], found["spoof"]) == ("dev", 3, 3)
+    assert "from 3 bona fide and 3 spoofs of dev" in invoke(capsys, *words).out
+    asked = invoke(capsys, *words, "--json", "--subset", "eval").json
+    assert (asked["subset"], asked["bonafide"], asked["spoof"]) == ("eval", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "subset"),
+    [
+        ("asvspoof5", "dev"),
+        ("asvspoof2021-df", "progress"),
+        ("fake-or-real", "validation"),
+        ("decro", "en_dev"),
+        ("in-the-wild", None),
+        ("folders", None),
+        ("manifest", None),
+    ],
+)
+def test_what_challenges_call_the_part_for_development_is_known(corpus: str, subset: str | None) -> None:
+    assert for_development(CorpusOptions(corpus, Path(), None)).subset == subset
+    assert for_development(CorpusOptions(corpus, Path(), "eval")).subset == "eval"
 
 
 def test_a_shipped_model_is_calibrated_by_its_name(
@@ -227,7 +265,7 @@ def test_a_checkpoint_is_refused_before_anything_is_scored(
         (["a - bonafide 1", "b A01 spoof nan"], ":2", "the score must be a finite number"),
         (["a - human 1", "b A01 spoof 0"], ":1", "must be 'bonafide' or 'spoof', got 'human'"),
         (["a - bonafide 1", "a A01 spoof 0"], ":2", "trial 'a' stands on line 1 already"),
-        (["a - bonafide 1"], "", "calibration needs trials of both classes"),
+        (["a - bonafide 1"], "", "none of 1 trials is spoofed: an error rate needs trials of both classes"),
         (["a - bonafide 0", "b A01 spoof 1"], "", "bona fide trials score no higher than spoofs"),
         (["a 1", "b 0"], "", "the score file holds no key"),
     ],

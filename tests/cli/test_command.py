@@ -113,7 +113,7 @@ def test_closed_streams_end_in_no_traceback_and_the_file_is_written_all_the_same
 ) -> None:
     output = tmp_path / "out.jsonl"
     for options in ("", "--json"):
-        words = f'-m aasist detect {options} --model "{loudness_onnx}" -o "{output}" "{recording}"'
+        words = f'-X dev -W error -m aasist detect {options} --model "{loudness_onnx}" -o "{output}" "{recording}"'
         command = f'exec "{sys.executable}" {words} {closed}'
         result = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120, check=False)
         assert (result.returncode, result.stderr) == (0, b"")
@@ -167,16 +167,41 @@ def test_a_program_that_is_stopped_keeps_the_finished_lines_as_a_part(
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
 
 
-def test_a_reader_that_leaves_early_ends_the_program_without_a_traceback(recording: Path, loudness_onnx: Path) -> None:
-    words = ["-m", "aasist", "detect", "--json", "--model", str(loudness_onnx), *[str(recording)] * 8]
-    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith(b"{")
+@pytest.mark.parametrize("options", [["--json"], []], ids=["json", "table"])
+def test_a_reader_that_leaves_early_ends_the_program_quietly_with_the_exit_code_of_any_other_tool(
+    options: list[str], recording: Path, loudness_onnx: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["-m", "aasist", "detect", *options, "--model", str(loudness_onnx), "-o", str(output)]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-u", *words, *[str(recording)] * 8], **streams) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline()
         process.stdout.close()
-        complaints = process.stderr.read()
-        assert process.wait(timeout=120) == 0
-    assert complaints == b""
+        complaints = process.stderr.read().decode()
+        assert process.wait(timeout=120) == 128 + signal.SIGPIPE
+    part = tmp_path / "out.jsonl.part"
+    assert [path.name for path in tmp_path.iterdir()] == [part.name]
+    judged = part.read_text().splitlines()
+    assert 1 <= len(judged) < 8
+    assert complaints == f"aasist: stopped; the lines so far ({len(judged)}) are in {part}\n"
+
+
+def test_a_reader_that_has_left_before_the_last_flush_is_told_apart_from_success() -> None:
+    """All that ``models`` prints fits into the buffer, which is written out at the end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-W", "error", "-m", "aasist", "models"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_under_standard_output_is_one_line_and_exit_code_1() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-W", "error", "-m", "aasist", "models"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (1, b"aasist: cannot write: No space left on device\n")
 
 
 def test_a_name_that_is_no_utf_8_is_printed_by_the_program(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from aasist.evaluation.det import eer
 from ..corpora import write_lines
 from .test_metrics import four_columns, invoke, made, of, protocol_2019, protocol_2021, two_columns
 
-FIGURES = {"eer", "auc", "min_dcf", "act_dcf", "cllr", "miss", "false_acceptance", "accuracy"}
+FIGURES = {"eer", "auc", "min_dcf", "act_dcf", "cllr", "min_cllr", "miss", "false_acceptance", "accuracy"}
+FIGURES |= {"balanced_accuracy", "f1"}
 
 
 def test_a_system_does_not_differ_from_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +101,7 @@ def test_bad_files_are_one_line_that_names_the_one_that_is_bad(
     assert invoke(capsys, "compare", b, a).complaint.startswith(f"{b}: the score file holds no key")
     four_columns(a, [trial for trial in trials if trial.key == "spoof"])
     two_columns(b, [trial for trial in trials if trial.key == "spoof"])
-    assert "no bona fide scores" in invoke(capsys, "compare", a, b).complaint
+    assert invoke(capsys, "compare", a, b).complaint.startswith(f"{a}: none of 80 trials is bona fide")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_bad_files_are_one_line_that_names_the_one_that_is_bad(
     [
         (["--by", "attack"], "--by belongs to metrics and evaluate"),
         (["--rounds", 0], "--rounds must be above 0"),
-        (["--where", "subset=eval"], "--protocol, which is missing"),
+        (["--layout", "manifest"], "--protocol, which is missing"),
     ],
 )
 def test_options_that_make_no_sense_are_wrong_usage(
@@ -125,3 +127,59 @@ def test_files_of_windows_with_a_byte_order_mark_are_compared_as_they_are(
     b.write_bytes(b"\xef\xbb\xbf" + b.read_bytes().replace(b"\n", b"\r\n"))
     found = invoke(capsys, "compare", a, b, "--json", "--rounds", 5).json
     assert {figure["difference"] for figure in found["figures"].values()} == {0.0}
+
+
+def test_a_report_holds_table_curves_and_what_json_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / "good" / "scores.txt", tmp_path / "bad" / "scores.txt"]
+    for file, trials in zip(files, (made(), made(noise=4.0)), strict=True):
+        file.parent.mkdir()
+        four_columns(file, trials)
+    out = tmp_path / "out"
+    words = ["compare", *files, "--json", "--rounds", 40]
+    done = invoke(capsys, *words, "--out", out)
+    assert (done.code, done.err) == (0, [f"aasist: report in {out / 'comparison.html'}"])
+    assert {path.name for path in out.iterdir()} == {"comparison.html", "comparison.md", "comparison.json"}
+    said, written = json.loads(done.out), json.loads((out / "comparison.json").read_text())
+    assert {key: written[key] for key in said} == said
+    assert (said["bonafide"], said["spoof"], said["speakers"]) == (60, 80, None)
+    assert said == invoke(capsys, *words).json
+    page, text = (out / "comparison.html").read_text(), (out / "comparison.md").read_text()
+    # Files of one name are told apart by their folders.
+    assert page.count("<svg") == 1
+    curves = page[page.index("<svg") : page.index("</svg>")]
+    for name, trials in (("good", made()), ("bad", made(noise=4.0))):
+        rate = f"{100 * eer(*of(trials)):.2f}"
+        assert rate in text
+        assert f"{name}: EER {rate} %" in curves
+    assert "# good against bad" in text
+    assert "<script" not in page
+    assert "with 0 outside the interval: EER" in text
+
+
+def test_a_report_without_a_place_is_refused_before_anything_is_read_and_others_are_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, out = four_columns(tmp_path / "a.txt", made()), tmp_path / "out"
+    out.write_text("mine")
+    assert "is a file, a folder was wanted" in invoke(capsys, "compare", "none", "none", "--out", out).complaint
+    assert out.read_text() == "mine"
+    out.unlink()
+    invoke(capsys, "metrics", scores, "--rounds", 0, "--out", out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert invoke(capsys, "compare", scores, scores, "--rounds", 3, "--out", out).code == 0
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_without_a_protocol_columns_of_the_first_file_pick_and_resample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = tmp_path / "a.tsv", two_columns(tmp_path / "b.txt", made(noise=1.0))
+    rows = (f"{t.name}\t{t.key}\tS_{n % 10}\t{n % 2}\t{t.score!r}" for n, t in enumerate(made()))
+    write_lines(a, ["id\tlabel\tspeaker\thalf\tscore", *rows])
+    found = invoke(capsys, "compare", a, b, "--json", "--rounds", 3).json
+    assert (found["speakers"], found["by_speaker"]) == (10, {"bonafide": True, "spoof": True})
+    half = invoke(capsys, "compare", a, b, "--json", "--rounds", 3, "--where", "half=1").json
+    assert (half["figures"]["eer"]["a"], half["figures"]["eer"]["b"]) == (
+        eer(*of(made()[1::2])),
+        eer(*of(made(noise=1.0)[1::2])),
+    )

@@ -171,7 +171,7 @@ def test_the_published_figures_are_met_to_all_printed_digits(
         for attack, printed in BY_ATTACK.items():
             require_printed(found["by_attack"][attack]["eer"], printed)
     require_printed(1 - found["asv"]["spoof_false_acceptance"], "0.239347547040")
-    assert found["speakers"] == (67 if protocol else None)
+    assert found["speakers"] is None  # nothing was resampled
     assert found["intervals"] == {}
 
 
@@ -192,7 +192,7 @@ def test_the_key_is_in_the_score_file_or_in_the_protocol(
         "A01": eer(*of(trials, "A01")),
         "A02": eer(*of(trials, "A02")),
     }
-    assert found["intervals"]["eer"][0] <= found["eer"] <= found["intervals"]["eer"][1]
+    assert found["intervals"]["eer"][0] <= found["intervals"]["eer"][1]
     assert (found["min_tdcf"], found["min_tdcf_legacy"], found["asv"]) == (None, None, None)
     assert found["speakers"] == (None if with_key else 5)
 
@@ -252,7 +252,7 @@ def test_a_report_holds_what_json_says_and_its_place_is_said_on_stderr(
     words = ["metrics", scores, "--json", "--rounds", 5, "--asv-rates", 0.02, 0.03, 0.4]
     written = invoke(capsys, *words, "--out", out)
     assert (written.code, written.err) == (0, [f"aasist: report in {out / 'report.html'}"])
-    assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "metrics.json"}
+    assert {path.name for path in out.iterdir()} == {"report.html", "report.md", "metrics.json", "scores.tsv"}
     values = json.loads((out / "metrics.json").read_text())
     said = json.loads(written.out)
     assert {key: values[key] for key in said} == said
@@ -360,7 +360,8 @@ def test_an_empty_class_is_an_error_that_names_it(
 ) -> None:
     scores = four_columns(tmp_path / "scores.txt", [trial for trial in made() if trial.key == kept])
     complaint = invoke(capsys, "metrics", scores, "--out", tmp_path / "out").complaint
-    assert complaint.startswith(f"{scores}: no {'spoof' if kept == 'bonafide' else 'bona fide'} scores")
+    count, absent = (60, "spoofed") if kept == "bonafide" else (80, "bona fide")
+    assert complaint == f"{scores}: none of {count} trials is {absent}: an error rate needs trials of both classes"
     assert not (tmp_path / "out").exists()
 
 
@@ -376,9 +377,14 @@ def test_without_a_key_the_option_that_gives_it_is_named(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--by", "codec"], "no column 'codec' to break the figures down by; there are: speaker, attack"),
+        (["--by", "codec"], "no column 'codec' for --by; there are: speaker, attack"),
         (["--where", "codec=alaw"], "no column 'codec' for --where; there are: "),
         (["--where", "attack=A99"], "no trial is left with attack=A99"),
+        (["--where", "attack=A01"], "none of 40 trials with attack=A01 is bona fide: an error rate needs"),
+        (
+            ["--where", "attack=-", "--where", "speaker=S_1"],
+            "none of 12 trials with attack=- and speaker=S_1 is spoofed",
+        ),
         (["--layout", "asvspoof1999"], "no protocol layout 'asvspoof1999'; there are "),
         (["--layout", "asvspoof2021-la"], "expected an ASVspoof 2021 LA protocol"),
     ],
@@ -413,12 +419,62 @@ def test_options_that_make_no_sense_are_wrong_usage(
     assert said in invoke(capsys, "metrics", scores, "--protocol", key, *words).misuse
 
 
-@pytest.mark.parametrize("words", [["--layout", "manifest"], ["--where", "subset=eval"]])
-def test_what_speaks_of_a_protocol_needs_one(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_layout_needs_a_protocol_to_be_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = four_columns(tmp_path / "scores.txt", made())
-    assert "--protocol, which is missing" in invoke(capsys, "metrics", scores, *words).misuse
+    assert "--protocol, which is missing" in invoke(capsys, "metrics", scores, "--layout", "manifest").misuse
+
+
+def test_a_score_file_with_columns_of_its_own_is_broken_down_picked_and_resampled_by_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials, scores = made(), tmp_path / "scores.tsv"
+    rows = [
+        f"{t.name}\t{t.key}\t{t.attack}\tS_{n % 10}\t{('alaw', 'opus')[n // 10 % 2]}\t{n / 7}\t{t.score!r}"
+        for n, t in enumerate(trials)
+    ]
+    write_lines(scores, ["id\tlabel\tattack\tspeaker\tcodec\tseconds\tscore", *rows])
+    alaw = [t for n, t in enumerate(trials) if n // 10 % 2 == 0]
+    found = invoke(capsys, "metrics", scores, "--json", "--rounds", 3, "--by", "codec").json
+    assert (found["speakers"], found["eer"]) == (10, eer(*of(trials)))
+    assert found["by"]["codec"]["alaw"]["eer"] == eer(*of(alaw))
+    out = tmp_path / "out"
+    words = ["metrics", scores, "--json", "--rounds", 3, "--where", "codec=alaw", "--out", out]
+    assert json.loads(invoke(capsys, *words).out)["eer"] == eer(*of(alaw))
+    # The file beside the report is of the trials that the report is of, with all their columns.
+    kept = (out / "scores.tsv").read_text().splitlines()
+    assert kept[0] == "id\tlabel\tattack\tspeaker\tcodec\tseconds\tscore"
+    assert kept[1:] == [row for row in rows if "\talaw\t" in row]
+    assert invoke(capsys, "metrics", out / "scores.tsv", "--json", "--rounds", 3).json == json.loads(
+        invoke(capsys, *words[:-2]).out
+    )
+
+
+def test_the_report_that_scores_came_with_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    scores = four_columns(tmp_path / "scores.txt", made())
+    assert invoke(capsys, "metrics", scores, "--rounds", 0, "--out", out).code == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    words = ["metrics", out / "scores.tsv", "--rounds", 0, "--where", "attack=-", "--out", out]
+    assert f"{out / 'scores.tsv'} is what was given: --out would replace it" in invoke(capsys, *words).misuse
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_figures_of_scores_that_know_no_bound_keep_the_table_narrow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = [trial._replace(score=1e30 * (trial.score - 1)) for trial in made()]
+    a, b = four_columns(tmp_path / "a.txt", trials), four_columns(tmp_path / "b.txt", made())
+    for words in (["metrics", a], ["compare", a, b]):
+        shown = invoke(capsys, *words, "--rounds", 3)
+        assert (shown.code, shown.err) == (0, [])
+        lines = shown.out.split("\n\n")[0].splitlines()
+        (line,) = [line for line in lines if line.startswith("Cllr")]
+        assert "e+" in line
+        # Numbers still stand at the right.
+        assert len({len(line) for line in lines}) == 1
+        assert len(lines[0]) < 100
 
 
 def test_files_that_are_missing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

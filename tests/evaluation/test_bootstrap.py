@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aasist.evaluation.bootstrap import Placed, Resampler, compare, interval, intervals
+from aasist.evaluation.bootstrap import (
+    FEWEST_SPEAKERS,
+    Placed,
+    Resampler,
+    compare,
+    interval,
+    intervals,
+    mean_interval,
+)
 from aasist.evaluation.calibration import cllr
 from aasist.evaluation.det import eer
 from aasist.evaluation.tally import Tally
@@ -59,24 +67,60 @@ def test_without_speakers_each_class_keeps_its_size() -> None:
         assert (bonafide.sum(), spoof.sum()) == (7, 5)
 
 
-def test_a_speaker_is_drawn_with_as_many_trials_of_both_classes_as_it_has() -> None:
-    labels = np.array([True, True, False, True, False, True, False])
-    speakers = strings(["a", "a", "a", "b", "b", "-", ""])
-    resampler = Resampler(labels, speakers)
+def test_a_drawn_speaker_brings_all_its_trials_of_both_classes() -> None:
+    # Speaker n has n + 1 bona fide trials and 2 spoofs; a trial of an unknown speaker is one of its own.
+    speakers = [f"s{n}" for n in range(6) for _ in range(n + 1)] + [f"s{n}" for n in range(6)] * 2 + ["-", ""]
+    labels = np.array([True] * 21 + [False] * 12 + [True, False])
+    resampler = Resampler(labels, strings(speakers))
+    assert resampler.by_speaker == (True, True)
     rounds = [resampler.weights(number) for number in range(60)]
+    of_bonafide, of_spoof = np.array(speakers)[labels], np.array(speakers)[~labels]
     for bonafide, spoof in rounds:
-        assert bonafide[0] + bonafide[1] == 2 * spoof[0]
-        assert bonafide[2] == spoof[1]
-    assert any(bonafide[0] != bonafide[1] for bonafide, _ in rounds), "trials are drawn within the speaker too"
-    assert any(bonafide[3] != spoof[2] for bonafide, spoof in rounds), "trials of unknown speakers are drawn apart"
+        times = {n: bonafide[of_bonafide == f"s{n}"] for n in range(6)}
+        for n, drawn in times.items():
+            assert set(drawn) == set(spoof[of_spoof == f"s{n}"]) == {drawn[0]}
+        assert sum(drawn[0] for drawn in times.values()) + bonafide[-1] + spoof[-1] == 8
+    assert any(bonafide[-1] != spoof[-1] for bonafide, spoof in rounds), "trials of unknown speakers are drawn apart"
 
 
-def test_trials_of_one_speaker_alone_are_not_certain() -> None:
+@pytest.mark.parametrize(("count", "by_speaker"), [(FEWEST_SPEAKERS, True), (FEWEST_SPEAKERS - 1, False)])
+def test_a_class_of_too_few_speakers_is_drawn_trial_by_trial_and_the_other_by_speaker(
+    count: int, by_speaker: bool
+) -> None:
+    labels = np.arange(80) < 40
+    speakers = strings([f"b{n % 10}" for n in range(40)] + [f"s{n % count}" for n in range(40)])
+    resampler = Resampler(labels, speakers)
+    assert resampler.by_speaker == (True, by_speaker)
+    rounds = [resampler.weights(number) for number in range(20)]
+    assert all((bonafide.reshape(4, 10) == bonafide[:10]).all() for bonafide, _ in rounds)
+    together = [all(len(set(spoof[n::count])) == 1 for n in range(count)) for _, spoof in rounds]
+    assert together == [by_speaker] * 20
+    if not by_speaker:
+        assert {spoof.sum() for _, spoof in rounds} == {40}
+        assert {bonafide.sum() for bonafide, _ in rounds} == {40}, "as many speakers are drawn as are drawn from"
+
+
+def test_trials_of_one_speaker_alone_are_drawn_one_by_one() -> None:
     scores, labels = gaussian(40, 40)
     one = strings(["s"] * 80)
-    low, high = intervals({"eer": eer.of}, scores, labels, speakers=one, rounds=200)["eer"]
-    plain_low, plain_high = intervals({"eer": eer.of}, scores, labels, rounds=200)["eer"]
-    assert high - low > 0.7 * (plain_high - plain_low)
+    assert intervals({"eer": eer.of}, scores, labels, speakers=one, rounds=50) == intervals(
+        {"eer": eer.of}, scores, labels, rounds=50
+    )
+
+
+def test_intervals_by_speaker_are_as_wide_as_the_spread_of_the_rate() -> None:
+    random = np.random.default_rng(0)
+    labels = np.tile(np.repeat([True, False], 5), 30)
+    speakers = strings([f"s{n // 10}" for n in range(300)])
+    rates, widths = [], []
+    for seed in range(80):
+        # The voice of a speaker and, apart from it, that of its fakes make up a third of the variance.
+        voices = np.repeat(random.normal(0, 0.6, 60), 5)
+        scores = voices + np.where(labels, 1.2, -1.2) + random.normal(0, 0.8, 300)
+        rates.append(eer(scores[labels], scores[~labels]))
+        low, high = intervals({"eer": eer.of}, scores, labels, speakers=speakers, rounds=100, seed=seed)["eer"]
+        widths.append(high - low)
+    assert 0.8 < np.mean(widths) / (2 * 1.96 * np.std(rates)) < 1.25
 
 
 def test_trials_that_go_together_widen_the_interval() -> None:
@@ -129,3 +173,60 @@ def test_labels_of_0_and_1_are_classes_and_never_indices() -> None:
         intervals({"eer": eer.of}, scores, np.arange(60), rounds=20)
     with pytest.raises(ValueError, match=r"one for each score, got shape \(59,\) for 60 scores"):
         intervals({"eer": eer.of}, scores, labels[1:], rounds=20)
+
+
+def test_the_mean_over_groups_varies_with_the_draws_of_the_whole_set() -> None:
+    scores, labels = gaussian(100, 100)
+    group = np.arange(200) % 2
+    rows = [np.flatnonzero(group == n) for n in range(2)]
+    found = mean_interval(eer.of, rows, scores, labels, rounds=40, level=0.5, seed=3)
+    # The same slowly: draws of the whole, then the trials of each group written out.
+    resampler, means = Resampler(labels, seed=3), []
+    for number in range(40):
+        weights = np.empty(200)
+        weights[labels], weights[~labels] = resampler.weights(number)
+        drawn = np.repeat(np.arange(200), weights.astype(int))
+        of_group = [drawn[group[drawn] == n] for n in range(2)]
+        means.append(np.mean([eer(scores[of][labels[of]], scores[of][~labels[of]]) for of in of_group]))
+    assert found == pytest.approx(tuple(np.quantile(means, [0.25, 0.75])))
+    assert found == mean_interval(eer.of, rows, scores, labels, rounds=40, level=0.5, seed=3, threads=3)
+
+
+def test_a_group_that_a_round_does_not_draw_has_no_part_in_its_mean() -> None:
+    # 6 speakers; the second group is speaker 5 alone, whose error is 1, while that of the first is 0.
+    speakers = np.repeat(np.arange(6), 4)
+    labels = np.tile([True, True, False, False], 6)
+    scores = np.where(labels == (speakers < 5), 1.0, -1.0)
+    groups = [np.flatnonzero(speakers < 5), np.flatnonzero(speakers == 5)]
+    names = strings([f"s{n}" for n in speakers])
+    assert mean_interval(eer.of, groups, scores, labels, speakers=names, rounds=100) == (0.0, 0.5)
+    assert mean_interval(eer.of, groups[1:], scores, labels, speakers=names, rounds=100) == (1.0, 1.0)
+    assert mean_interval(eer.of, [], scores, labels, rounds=5) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rounds": 0}, "rounds must be 1 or more, got 0"),
+        ({"rounds": -3}, "rounds must be 1 or more, got -3"),
+        ({"level": 0.0}, "level must lie between 0 and 1, both excluded, got 0.0"),
+        ({"level": 95.0}, "level must lie between 0 and 1, both excluded, got 95.0"),
+        ({"level": float("nan")}, "got nan"),
+        ({"speakers": strings(["a"] * 59)}, "speakers must be one for each trial, got 59 for 60 trials"),
+    ],
+)
+def test_what_no_interval_can_be_made_of_is_an_error(options: dict, message: str) -> None:
+    scores, labels = gaussian(30, 30)
+    for attempt in (
+        lambda: intervals({"eer": eer.of}, scores, labels, **options),
+        lambda: compare({"eer": eer.of}, scores, scores, labels, **options),
+        lambda: mean_interval(eer.of, [np.arange(60)], scores, labels, **options),
+    ):
+        with pytest.raises(ValueError, match=message):
+            attempt()
+
+
+def test_systems_of_different_lengths_are_not_compared() -> None:
+    scores, labels = gaussian(30, 30)
+    with pytest.raises(ValueError, match="a score for each trial, got 60 of A and 59 of B"):
+        compare({"eer": eer.of}, scores, scores[1:], labels)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aasist.evaluation.calibration import cllr, fit_affine, min_cllr, pav_llr, reliability
+from aasist.evaluation.tally import Scale, Tally
 
 from . import slow_twin
 
@@ -84,6 +85,28 @@ def test_the_pav_map_is_the_isotonic_regression_of_the_slow_twin(bonafide: list[
         shares = 1 / (1 + np.exp(-(llr + np.log(len(bonafide) / len(spoof)))))
     np.testing.assert_allclose(shares, [float(share) for share in slow_twin.isotonic(bonafide, spoof)], atol=1e-12)
     assert (np.diff(llr[np.isfinite(llr)]) >= 0).all()
+
+
+counts = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12)
+
+
+@given(counts)
+def test_a_round_of_the_bootstrap_has_the_min_cllr_of_its_trials_whatever_levels_it_leaves_empty(
+    drawn: list[tuple[int, int]],
+) -> None:
+    bonafide, spoof = np.array(drawn, np.float64).T
+    assume(bonafide.any() and spoof.any())
+    levels = np.arange(len(drawn), dtype=np.float64)
+    expected = min_cllr(np.repeat(levels, bonafide.astype(int)), np.repeat(levels, spoof.astype(int)))
+    assert min_cllr.of(Tally(Scale(levels), bonafide, spoof)) == pytest.approx(expected)
+
+
+def test_a_staircase_that_is_pooled_a_step_at_a_time_is_pooled_whole() -> None:
+    # The share of bona fide rises everywhere but at the end, which pulls down one step after the other.
+    bonafide = np.append(np.arange(1.0, 2001.0), 0.0)
+    spoof = np.append(np.full(2000, 10.0), 1e8)
+    llr = pav_llr.of(Tally(Scale(np.arange(2001.0)), bonafide, spoof))
+    assert llr == pytest.approx(np.zeros(2001))
 
 
 @given(scores, scores)

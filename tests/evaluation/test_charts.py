@@ -179,7 +179,7 @@ def test_a_calibration_is_drawn_as_a_png_that_is_there_whole_or_not_at_all(tmp_p
     with pytest.raises(AasistError, match=r"cannot write .*: No such file or directory"):
         charts.calibration_chart(tally(), tally(), tmp_path / "nowhere" / "x.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(AasistError, match="Is a directory"):
+    with pytest.raises(AasistError, match="it is a folder, a file was wanted"):
         charts.calibration_chart(tally(), tally(), tmp_path / "folder.png")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["before-and-after.png", "folder.png"]
 

@@ -39,7 +39,9 @@ from aasist.evaluation.tables import (
     comparison_table,
     headline_table,
     percent,
+    stress_dicts,
     stress_table,
+    stress_values,
     worst_condition,
 )
 from aasist.trial import strings
@@ -48,9 +50,9 @@ HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `*_\n\x1b[31m\u202e\ud8
 SHA256 = "0f" * 32
 PNG = b"\x89PNG not really"
 STRESS = (
-    StressRow("clean", "none", "as it is", 40, 40, 0, 0.1, (0.05, 0.15), 0.0),
-    StressRow("noise-0db", "noise", "noise at 0 dB", 40, 39, 1, 0.3, (0.2, 0.4), 0.2),
-    StressRow("speed-1.1", "speed", "a tenth faster", 40, 40, 0, 0.08, (0.03, 0.13), -0.02),
+    StressRow("clean", "none", "as it is", 40, 40, 0, 0.1, (0.05, 0.15), 80, 0.0),
+    StressRow("noise-0db", "noise", "noise at 0 dB", 40, 39, 1, 0.3, (0.2, 0.4), 79, 0.19, (0.15, 0.25)),
+    StressRow("speed-1.1", "speed", "a tenth faster", 40, 40, 0, 0.08, (0.03, 0.13), 80, -0.02, (-0.04, 0.01)),
     StressRow("amr-nb", "telephone", "AMR-NB", unavailable="no encoder"),
 )
 
@@ -132,12 +134,12 @@ def test_the_headline_holds_each_figure_that_is_known_with_its_interval() -> Non
     pooled = summary.pooled
     assert rows["EER"] == percent(pooled.eer, pooled.intervals["eer"])
     assert re.fullmatch(r"0\.\d{4} \(0\.\d{4} to 0\.\d{4}\)", rows["min t-DCF (2021)"])
-    assert rows["min Cllr, bits"] == f"{pooled.min_cllr:.3f}"
+    assert re.fullmatch(rf"{pooled.min_cllr:.3f} \(0\.\d{{3}} to 0\.\d{{3}}\)", rows["min Cllr, bits"])
     assert rows["spoofs accepted, threshold 0"].startswith(percent(pooled.false_acceptance))
     assert rows["spoofs accepted where 5 % of bona fide are rejected"] == percent(
         pooled.false_acceptance_at_miss["0.05"]
     )
-    assert rows["mean EER by attack"] == percent(summary.macro_eer("attack"))
+    assert rows["mean EER by attack"] == percent(summary.macro_eer("attack"), summary.macro_intervals["attack"])
 
 
 def test_without_verification_and_rounds_there_is_neither_a_t_dcf_nor_an_interval() -> None:
@@ -156,7 +158,7 @@ def test_a_breakdown_has_a_row_for_each_value_and_then_all_trials_and_the_mean()
     assert table.rows[0][3] == percent(
         summary.by["source"]["x"].eer, summary.by["source"]["x"].intervals["eer"], unit=""
     )
-    assert table.rows[-1][3] == percent(summary.macro_eer("source"), unit="")
+    assert table.rows[-1][3] == percent(summary.macro_eer("source"), summary.macro_intervals["source"], unit="")
     assert len({len(row) for row in (table.headers, *table.rows)}) == 1
 
 
@@ -175,18 +177,34 @@ def test_the_stress_table_says_why_a_condition_was_not_run_and_the_worst_is_name
         "40",
         "39",
         "1",
+        "79",
         "30.0 (20.0 to 40.0)",
-        "+20.00",
+        "+19.00 (15.00 to 25.00)",
         "",
     )
-    assert table.rows[0][7] == "+0.00"
+    assert table.headers[6:9] == ("paired", "EER, % (interval)", "change, points (interval)")
+    assert table.rows[0][8] == "+0.00"
+    assert stress_table([StressRow("gain", "gain", "louder", 9, 9, 0, 0.2)]).rows[0][-3:] == ("–", "20.0", "–")
     assert table.rows[3][-1] == "not run: no encoder"
     assert "note" not in stress_table(STRESS[:3]).headers
     assert worst_condition(STRESS) == (
-        "Worst condition: noise-0db, EER 30.0 % (20.0 to 40.0), 20.0 points above the recordings as they are."
+        "Worst condition: noise-0db, EER 30.0 % (20.0 to 40.0); +19.00 points (15.00 to 25.00) against the recordings as "
+        "they are."
     )
     assert worst_condition([STRESS[0]]) == "No condition raises the equal error rate."
     assert worst_condition([STRESS[3]]) == "No condition has an equal error rate."
+
+
+def test_the_worst_condition_is_the_one_that_raises_the_error_of_the_same_trials_most() -> None:
+    assert stress_values(STRESS) == {"stress": stress_dicts(STRESS), "worst_condition": "noise-0db"}
+    # A higher error on what was scored, but of other trials: on the same ones it is lower.
+    others = StressRow("first-1s", "duration", "1 s", 20, 20, 40, 0.4, None, 40, -0.01)
+    assert stress_values([*STRESS, others])["worst_condition"] == "noise-0db"
+    assert stress_values([STRESS[0], others])["worst_condition"] is None
+    unpaired = [replace(row, change=None, change_interval=None, paired=None) for row in (others, *STRESS[1:])]
+    assert stress_values(unpaired)["worst_condition"] == "first-1s"
+    assert worst_condition(unpaired) == "Worst condition: first-1s, EER 40.0 %."
+    assert stress_values([]) == {"stress": [], "worst_condition": None}
 
 
 def test_the_worst_trials_are_wrong_and_farthest_from_the_threshold(material: Material) -> None:
@@ -217,7 +235,7 @@ def test_the_choices_say_costs_threshold_and_what_was_resampled() -> None:
     assert rows["detection cost: Bayes threshold"] == "-0.6419"
     assert rows["tandem cost: target prior"] == "0.9405"
     assert rows["verification system: spoofs accepted"] == "70.0 %"
-    assert rows["bootstrap: resampled"] == "8 speakers, and trials within them"
+    assert rows["bootstrap: resampled"] == "8 speakers"
 
 
 def test_a_table_is_aligned_in_a_terminal_wide_characters_included() -> None:
@@ -472,11 +490,16 @@ def test_a_summary_without_columns_verification_or_a_class_comes_back_too() -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 99}, "schema must be 1, got 99"),
+        ({"schema": 99}, "schema must be 2, got 99"),
         ({"eer": ...}, "'eer' is missing"),
         ({"choices": None}, "not the metrics of an evaluation"),
         ({"asv": {"miss": 2.0}}, "not the metrics of an evaluation"),
         ({"stress": [{"condition": "x", "surprise": 1}]}, "not the stress table of an evaluation"),
+        (
+            {"stress": [{"condition": "x", "group": "x", "description": "x", "change_interval": [1]}]},
+            "not the stress table of an evaluation",
+        ),
+        ({"macro_eer_intervals": {"attack": [1, 2, 3]}}, "not the metrics of an evaluation"),
     ],
 )
 def test_a_file_that_holds_no_metrics_is_an_error_that_names_it(tmp_path: Path, change: dict, message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from aasist.evaluation.dcf import AsvRates, min_tdcf
 from aasist.evaluation.det import eer
 from aasist.evaluation.summary import Asv, Choices, Figures, groups, summarise
+from aasist.evaluation.tables import resampled
 from aasist.trial import strings
 
 QUICK = Choices(rounds=20)
@@ -37,7 +38,7 @@ def test_an_attack_is_compared_with_all_bona_fide_trials() -> None:
     assert by_attack["A02"].eer == eer(scores[labels], scores[60:])
     assert (by_attack["A01"].bonafide, by_attack["A01"].spoof) == (40, 20)
     assert summary.macro_eer("attack") == pytest.approx(np.mean([f.eer for f in by_attack.values()]))
-    assert summary.speakers == 8
+    assert (summary.speakers, summary.by_speaker) == (8, (True, True))
 
 
 def test_a_value_that_both_classes_carry_is_compared_within_itself() -> None:
@@ -116,6 +117,50 @@ def test_labels_of_0_and_1_give_the_figures_of_truth_values() -> None:
     scores, labels, columns = trials()
     expected = summarise(scores, labels, columns, choices=QUICK).to_dict()
     assert summarise(scores, labels.astype(int), columns, choices=QUICK).to_dict() == expected
+
+
+def test_a_mean_over_groups_has_an_interval_that_holds_it() -> None:
+    scores, labels, columns = trials()
+    summary = summarise(scores, labels, columns, choices=Choices(rounds=200, by=("source",)))
+    assert set(summary.macro_intervals) == {"attack", "source"}
+    for column, (low, high) in summary.macro_intervals.items():
+        assert low <= summary.macro_eer(column) <= high
+        assert high - low > 0.01
+    assert summary.to_dict()["macro_eer_intervals"]["source"] == [*summary.macro_intervals["source"]]
+    assert summarise(scores, labels, columns, choices=Choices(rounds=0)).macro_intervals == {}
+
+
+def test_the_mean_of_one_group_has_the_interval_of_that_group() -> None:
+    scores, labels, columns = trials()
+    columns["attack"] = strings(["-"] * 40 + ["A01"] * 35 + ["A02"] * 5)
+    summary = summarise(scores, labels, columns, choices=QUICK)
+    assert summary.counted("attack") == ["A01"]
+    assert summary.macro_intervals["attack"] == summary.by["attack"]["A01"].intervals["eer"]
+
+
+def test_every_pooled_figure_that_is_measured_at_a_threshold_or_over_all_has_an_interval() -> None:
+    scores, labels, columns = trials()
+    pooled = summarise(scores, labels, columns, choices=QUICK).pooled
+    assert set(pooled.intervals) == {
+        "eer", "auc", "min_dcf", "act_dcf", "cllr", "min_cllr", "miss", "false_acceptance", "accuracy",
+        "balanced_accuracy", "f1",
+    }  # fmt: skip
+    assert all(low <= high for low, high in pooled.intervals.values())
+
+
+def test_what_was_resampled_is_said_of_each_class() -> None:
+    scores, labels, columns = trials()
+    columns["speaker"] = strings([f"s{n % 8}" for n in range(40)] + ["tts"] * 40)
+    summary = summarise(scores, labels, columns, choices=QUICK)
+    assert (summary.speakers, summary.by_speaker) == (8, (True, False))
+    assert summary.to_dict()["by_speaker"] == {"bonafide": True, "spoof": False}
+    assert resampled(summary) == "8 speakers of bona fide trials, and spoofs one by one"
+    columns["speaker"] = strings(["-"] * 78 + ["a", "b"])
+    summary = summarise(scores, labels, columns, choices=QUICK)
+    assert (summary.speakers, resampled(replace(summary, choices=Choices(rounds=0)))) == (2, "nothing")
+    columns["speaker"] = strings(["a", "b"] * 40)
+    summary = summarise(scores, labels, columns, choices=QUICK)
+    assert (summary.speakers, summary.by_speaker, resampled(summary)) == (None, (False, False), "trials")
 
 
 def test_an_attack_that_the_verification_system_rejects_by_itself_has_no_t_dcf_and_all_else() -> None:

@@ -1,7 +1,9 @@
-"""Files are written whole or not at all."""
+"""Files of trials and scores are written whole or not at all, and what went wrong is in the words of the room."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -41,8 +43,29 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
-    (tmp_path / "plain").touch()
-    with replacing_text(tmp_path / "x.txt") as file:
-        file.write("x")
-    assert (tmp_path / "x.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+@pytest.mark.parametrize("name", ["x.txt", "x.txt.gz"])
+def test_a_full_disk_is_an_error_with_the_path_and_leaves_the_old_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / name).write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+
+    def write() -> None:
+        with replacing_text(tmp_path / name) as file:
+            file.write("new")
+
+    with pytest.raises(ProtocolError, match=rf"{name}: the file cannot be written to: No space left on device"):
+        write()
+    assert (tmp_path / name).read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+def test_a_folder_or_a_pipe_is_no_place_for_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in ((tmp_path, "it is a folder"), (tmp_path / "pipe", "it is a device or a pipe")):
+        with pytest.raises(ProtocolError, match=message), replacing_text(path):
+            pass
+    assert (tmp_path / "pipe").is_fifo()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aasist.errors import ProtocolError
-from aasist.protocol.challenge import read_protocol
-from aasist.protocol.scores import SCORE_LAYOUTS, ScoreFile, match_scores, read_scores, write_scores
+from aasist.protocol.matching import match_scores
+from aasist.protocol.scores import SCORE_LAYOUTS, read_scores, score_lines, write_scores
 from aasist.trial import Trials, strings
 
 from ..corpora import write_lines
@@ -105,8 +104,84 @@ def test_what_is_written_is_read_back_to_the_bit(
     write_scores(path, trials, values, layout)
     scores = read_scores(path)
     assert match_scores(scores, trials).tobytes() == values.tobytes()
-    if scores.attack is not None:
-        assert scores.attack.tolist() == attacks.tolist()
+    if "attack" in scores.columns:
+        assert scores.columns["attack"].tolist() == attacks.tolist()
+
+
+columns_of_three = st.dictionaries(
+    st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0"), min_size=1, max_size=6),
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0"), max_size=5), min_size=3, max_size=3),
+    max_size=4,
+)
+
+
+@given(columns=columns_of_three, keyed=st.booleans())
+@settings(max_examples=60)
+def test_every_column_of_the_trials_is_read_back_from_our_own_table(
+    tmp_path_factory: pytest.TempPathFactory, columns: dict[str, list[str]], keyed: bool
+) -> None:
+    known = {name.strip(): column for name, column in columns.items() if name.strip()}
+    labels = np.array([True, False, False]) if keyed else None
+    trials = Trials(strings("abc"), labels, {name: strings(column) for name, column in known.items()}, "protocol")
+    path = tmp_path_factory.mktemp("scores") / "s"
+    write_scores(path, trials, [1.0, 2.0, 3.0], "tsv")
+    back = read_scores(path)
+    assert {name: column.tolist() for name, column in back.columns.items()} == known
+    assert (back.bonafide is None) == (not keyed)
+
+
+def table_of(columns: dict[str, list[str]], labels: list[bool] | None = None) -> list[list[str]]:
+    """Header and rows of our own table of two trials."""
+    trials = Trials(
+        strings("ab"), None if labels is None else np.array(labels), {n: strings(c) for n, c in columns.items()}
+    )
+    return [line.rstrip("\n").split("\t") for line in score_lines(trials, [0.5, 1.5], "tsv", path="s.tsv")]
+
+
+def test_columns_stand_after_what_is_known_of_the_trial_and_before_the_score() -> None:
+    columns = {"speaker": ["x", ""], "attack": ["-", ""], "path": ["dev/a.wav", "dev/b.wav"], "codec": ["c", "d"]}
+    assert table_of(columns, [True, False]) == [
+        ["id", "label", "attack", "speaker", "path", "codec", "score"],
+        ["a", "bonafide", "-", "x", "dev/a.wav", "c", "0.5"],
+        ["b", "spoof", "-", "", "dev/b.wav", "d", "1.5"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("path", ["/home/me/a.wav", "b.wav"]),
+        ("path", ["C:\\me\\a.wav", "b.wav"]),
+        ("path", ["\\\\server\\a.wav", "b.wav"]),
+        ("score", ["1", "2"]),
+        ("llr", ["1", "2"]),
+        ("filename", ["x", "y"]),
+        ("key", ["target", "spoof"]),
+        ("system", ["x", "y"]),
+        ("a\tb", ["x", "y"]),
+        ("", ["x", "y"]),
+        (" speaker", ["x", "y"]),
+    ],
+)
+def test_what_is_of_one_machine_or_would_be_read_as_another_column_is_left_out(name: str, column: list[str]) -> None:
+    assert table_of({name: column}) == [["id", "score"], ["a", "0.5"], ["b", "1.5"]]
+
+
+def test_a_line_break_in_a_text_becomes_a_space() -> None:
+    assert table_of({"text": ["one\ttwo\r\nthree", "four"]})[1:] == [
+        ["a", "one two  three", "0.5"],
+        ["b", "four", "1.5"],
+    ]
+
+
+def test_further_columns_of_a_table_from_elsewhere_are_kept_as_text(tmp_path: Path) -> None:
+    write_lines(tmp_path / "s", ["filename,cm-score,duration,snr,id", "a,-1.5,3.2,nan,7", "b,2,4e9,,8"])
+    scores = read_scores(tmp_path / "s")
+    assert scores.ids.tolist() == ["a", "b"]
+    assert {name: column.tolist() for name, column in scores.columns.items()} == {
+        "duration": ["3.2", "4e9"],
+        "snr": ["nan", ""],
+    }
 
 
 def test_the_file_for_asvspoof_5_is_that_of_its_evaluation_package(tmp_path: Path) -> None:
@@ -131,88 +206,3 @@ def test_what_would_not_be_read_back_is_not_written(
         write_scores(tmp_path / "s", Trials(strings(ids), None), values, layout)
     assert message in caught.value.message
     assert list(tmp_path.iterdir()) == []
-
-
-def score_file(ids: list[str], bonafide: list[bool] | None = None) -> ScoreFile:
-    """Scores 0, 1, 2, ... on lines 1, 2, 3, ..."""
-    key = None if bonafide is None else np.array(bonafide)
-    return ScoreFile(strings(ids), np.arange(len(ids), dtype=float), np.arange(1, len(ids) + 1), "s.txt", key)
-
-
-def trials(ids: list[str], paths: list[str] | None = None, bonafide: list[bool] | None = None) -> Trials:
-    columns = {} if paths is None else {"path": strings(paths)}
-    return Trials(strings(ids), None if bonafide is None else np.array(bonafide), columns, "protocol.txt")
-
-
-@given(st.permutations(list("abcdefg")))
-def test_scores_come_in_the_order_of_the_trials(order: list[str]) -> None:
-    values = match_scores(score_file(list("abcdefg")), trials(order))
-    assert values.tolist() == ["abcdefg".index(name) for name in order]
-
-
-@pytest.mark.parametrize(
-    "given_ids",
-    [
-        ["dev/a.flac", "dev/b.flac"],
-        ["/data/root/dev/a.flac", "/data/root/dev/b.flac"],
-        ["dev/a.wav", "dev/b.wav"],
-        ["elsewhere/a.mp3", "there/b"],
-    ],
-)
-def test_paths_in_a_score_file_find_their_trials(given_ids: list[str]) -> None:
-    wanted = trials(["dev/b", "dev/a"], ["dev/b.flac", "dev/a.flac"])
-    assert match_scores(score_file(given_ids), wanted).tolist() == [1.0, 0.0]
-
-
-def test_names_that_two_folders_share_are_told_apart_by_their_paths() -> None:
-    paths = ["hifigan/1.wav", "melgan/1.wav"]
-    wanted = trials(["hifigan/1", "melgan/1"], paths)
-    assert match_scores(score_file([f"/x/{path}" for path in reversed(paths)]), wanted).tolist() == [1.0, 0.0]
-
-
-def test_missing_trials_are_counted_and_the_first_are_named() -> None:
-    with pytest.raises(ProtocolError) as caught:
-        match_scores(score_file(list("abcde")), trials(list("abcdevwxyz")))
-    assert caught.value.message == "s.txt: no score for 5 of 10 trials of protocol.txt: v, w, x, ..."
-
-
-def test_scores_of_unknown_trials_are_counted_and_the_first_is_named_with_its_line() -> None:
-    with pytest.raises(ProtocolError) as caught:
-        match_scores(score_file(list("abxy")), trials(list("ab")))
-    assert caught.value.message == "s.txt:3: 2 of 4 scores are of trials that protocol.txt does not have: x, y"
-
-
-def test_scores_of_the_other_subsets_may_stand_in_the_file() -> None:
-    scores = score_file(list("abxy"))
-    assert match_scores(scores, trials(["b", "a"]), others=trials(["x", "y", "z"])).tolist() == [1.0, 0.0]
-    with pytest.raises(ProtocolError, match="1 of 4 scores are of trials that"):
-        match_scores(scores, trials(["b", "a"]), others=trials(["y"]))
-
-
-def test_a_file_of_another_subset_is_called_that() -> None:
-    with pytest.raises(ProtocolError, match="seems to be of another subset or corpus; it scores T_1, T_2"):
-        match_scores(score_file(["E_1", "T_1", "T_2"]), trials(["E_1", "E_2", "E_3"]))
-
-
-def test_a_label_that_contradicts_the_key_is_named_with_its_line() -> None:
-    scores = score_file(list("abc"), [True, True, False])
-    with pytest.raises(ProtocolError) as caught:
-        match_scores(scores, trials(list("cba"), bonafide=[False, False, True]))
-    assert caught.value.message == "s.txt:2: 'b' is called bonafide, but spoof in protocol.txt (1 labels differ)"
-
-
-@pytest.fixture(scope="module")
-def published_protocol(reference: Path) -> Trials:
-    return read_protocol(reference / "ASVspoof2019.LA.cm.eval.trl.txt.gz")
-
-
-@pytest.mark.parametrize("name", ["weighted_scores", "RawGAT_ST_mul_LA_eval", "B02_LA_eval_4col"])
-def test_published_score_files_match_the_published_protocol(
-    reference: Path, published_protocol: Trials, name: str
-) -> None:
-    scores = read_scores(reference / f"{name}.txt.gz")
-    assert len(scores) == 71_237
-    values = match_scores(scores, published_protocol)
-    with gzip.open(reference / f"{name}.txt.gz", "rt") as file:
-        by_id = {words[0]: float(words[3]) for words in map(str.split, file)}
-    assert values.tolist() == [by_id[trial] for trial in published_protocol.ids.tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -90,25 +91,27 @@ def test_writing_replaces_what_was_there_whole_and_leaves_nothing_beside_it(bare
     assert {entry.name for entry in tmp_path.iterdir()} == {"ours.onnx", "current.onnx"}
 
 
-@pytest.mark.parametrize("failing", ["write_bytes", "replace"])
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_no_part(
     failing: str, bare: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ours.onnx"
     modelfile.write(path, bare, ModelNotes(name="old"))
-    really_write = Path.write_bytes
 
-    def full(self: Path, content: object = b"") -> None:
-        if failing == "write_bytes":
-            really_write(self, content[:100])  # type: ignore[index]
+    def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, failing, full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(*(os, "fsync") if failing == "fsync" else (Path, "replace"), full)
+    with pytest.raises(ModelError, match=r"ours\.onnx: cannot be written: No space left"):
         modelfile.write(path, bare, ModelNotes(name="new"))
     monkeypatch.undo()
     assert modelfile.read(path)[1].name == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["ours.onnx"]
+
+
+def test_a_missing_folder_is_an_error_with_the_path(bare: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none/ours\.onnx: cannot be written: No such file"):
+        modelfile.write(tmp_path / "none" / "ours.onnx", bare, ModelNotes(name="new"))
 
 
 def test_bytes_that_are_no_onnx_replace_nothing(bare: bytes, tmp_path: Path) -> None:

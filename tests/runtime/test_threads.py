@@ -86,19 +86,47 @@ def test_no_division_takes_more_memory_or_threads_than_there_are(threads: int, w
     division = divided(threads, window_bytes)
     assert division.runs * division.threads_each <= threads
     assert min(division.runs, division.threads_each, division.batch_windows) >= 1
+    assert division.batch_windows <= BATCH_WINDOWS
     taken = division.runs * division.batch_windows * window_bytes
     assert taken <= ACTIVATION_BYTES or (division.runs, division.batch_windows) == (1, 1)
-    # One run more would not fit, or would have no thread.
-    more = (division.runs + 1) * division.batch_windows * window_bytes
-    assert more > ACTIVATION_BYTES or division.runs == threads
+
+
+@given(threads=st.integers(1, 256), window_bytes=st.integers(1, 4 * ACTIVATION_BYTES))
+def test_no_other_number_of_runs_that_fits_would_be_faster(threads: int, window_bytes: int) -> None:
+    found = divided(threads, window_bytes)
+    for runs in range(1, threads + 1):
+        if runs == 1 or runs * window_bytes <= ACTIVATION_BYTES:
+            assert Division(runs, 1, threads // runs).speed <= found.speed
 
 
 @given(window_bytes=st.integers(1, 4 * ACTIVATION_BYTES), threads=st.integers(1, 255))
-def test_more_threads_never_mean_fewer_runs_and_larger_windows_never_mean_more(window_bytes: int, threads: int) -> None:
-    runs = divided(threads, window_bytes).runs
-    assert divided(threads + 1, window_bytes).runs >= runs
-    division = divided(threads, 2 * window_bytes)
-    assert division.runs * division.batch_windows <= runs * divided(threads, window_bytes).batch_windows
+def test_more_threads_are_never_slower_and_larger_windows_never_faster(window_bytes: int, threads: int) -> None:
+    speed = divided(threads, window_bytes).speed
+    assert divided(threads + 1, window_bytes).speed >= speed
+    assert divided(threads, 2 * window_bytes).speed <= speed
+
+
+@pytest.mark.parametrize(
+    ("threads", "expected"),
+    [
+        (1, Division(1, 2, 1)),
+        (6, Division(6, 2, 1)),
+        (8, Division(8, 1, 1)),
+        (12, Division(12, 1, 1)),
+        (13, Division(12, 1, 1)),
+        (16, Division(8, 1, 2)),
+        (24, Division(12, 1, 2)),
+    ],
+)
+def test_where_twelve_windows_fit_threads_get_a_run_each_and_share_runs_before_they_idle(
+    threads: int, expected: Division
+) -> None:
+    assert divided(threads, ACTIVATION_BYTES // 12) == expected
+
+
+def test_one_thread_is_the_measure_of_speed_and_two_on_one_run_are_what_was_measured() -> None:
+    assert Division(1, 1, 1).speed == 1.0
+    assert Division(1, 1, 2).speed == pytest.approx(38 / 25, rel=0.01)
 
 
 def test_small_windows_get_a_thread_to_each_run() -> None:
@@ -110,5 +138,5 @@ def test_a_model_whose_windows_are_of_unknown_size_runs_alone_on_all_threads() -
 
 
 def test_the_shipped_model_runs_side_by_side_and_the_published_one_alone() -> None:
-    assert divided(16, EFFICIENT.activation_bytes) == Division(runs=6, batch_windows=BATCH_WINDOWS, threads_each=2)
+    assert divided(16, EFFICIENT.activation_bytes) == Division(runs=8, batch_windows=1, threads_each=2)
     assert divided(16, AASIST.activation_bytes) == Division(runs=1, batch_windows=1, threads_each=16)

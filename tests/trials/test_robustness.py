@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 
 from aasist.audio import encode
+from aasist.errors import AudioError
 from aasist.evaluation.det import eer
 from aasist.evaluation.summary import Choices
 from aasist.evaluation.tables import StressRow, worst_condition
 from aasist.protocol.corpora import read_corpus
 from aasist.runtime.detector import Detector
 from aasist.trial import Trials
+from aasist.trials import robustness
 from aasist.trials.conditions import CONDITIONS, Condition
 from aasist.trials.robustness import stress_rows
-from aasist.trials.scoring import by_detection, by_first_window, score_trials
+from aasist.trials.scoring import by_detection, by_first_window, samples_of, score_trials
 from aasist.trials.waveforms import WaveformCache
 
 from .test_scoring import mini_copy
@@ -62,11 +64,61 @@ def test_clean_comes_first_and_has_the_error_of_the_evaluation_itself(
     clean = rows[0]
     assert clean.eer == eer(llrs[labels], llrs[~labels])
     assert (clean.bonafide, clean.spoof, clean.unscored) == (labels.sum(), (~labels).sum(), (~known).sum())
-    assert clean.change == 0.0
+    assert (clean.change, clean.change_interval, clean.paired) == (0.0, None, known.sum())
     assert clean.interval is not None
     assert clean.interval[0] <= clean.eer <= clean.interval[1]
     assert rows[1].eer is not None
+    assert rows[1].paired == known.sum()
     assert rows[1].change == rows[1].eer - clean.eer
+    assert rows[1].change_interval is not None
+    assert rows[1].change_interval[0] <= rows[1].change <= rows[1].change_interval[1]
+
+
+class LevelDetector:
+    """Says that what is loud is real; a recording below ``floor`` cannot be scored."""
+
+    threads = 1
+
+    def __init__(self, floor: float = 0.0) -> None:
+        self.floor = floor
+
+    def llr(self, samples: np.ndarray) -> float:
+        level = float(np.sqrt(np.mean(np.square(samples))))
+        if level < self.floor:
+            raise AudioError("too_quiet", "too quiet")
+        return level
+
+
+def test_the_change_is_that_of_the_trials_scored_in_both_cases(
+    trials: Trials, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = LevelDetector(0.02)
+    monkeypatch.setattr(robustness, "first_window_llr", lambda detector, samples: detector.llr(samples))
+    # What is faint as it is drops out of ``clean`` alone, every third trial out of the other.
+    count = iter(range(1000))
+    hole = Condition(
+        "hole",
+        "gain",
+        "louder, every third gone",
+        lambda samples, rng: samples * (0.0 if next(count) % 3 == 0 else 4.0),
+    )
+    clean, row = rows_of(detector, trials, root, CONDITIONS["clean"], hole, first_window=True)
+    assert trials.bonafide is not None
+
+    def llr_under(number: int, gain: float) -> float:
+        try:
+            return detector.llr(gain * samples_of(trials, root, number))
+        except AudioError:
+            return float("nan")
+
+    before = np.array([llr_under(number, 1.0) for number in range(len(trials))])
+    after = np.array([llr_under(number, 0.0 if number % 3 == 0 else 4.0) for number in range(len(trials))])
+    both = np.isfinite(before) & np.isfinite(after)
+    labels = trials.bonafide[both]
+    assert row.paired == both.sum() < min(row.bonafide + row.spoof, clean.bonafide + clean.spoof)
+    before, after = before[both], after[both]
+    assert row.change == eer(after[labels], after[~labels]) - eer(before[labels], before[~labels])
+    assert row.change_interval is not None
 
 
 def test_a_recording_that_cannot_be_read_has_no_score_under_a_condition_that_adds_noise(
@@ -84,7 +136,8 @@ def test_a_condition_that_leaves_a_class_without_scores_has_counts_and_no_error(
     clean, muted = rows_of(detector, trials, root, CONDITIONS["clean"], MUTED)
     assert clean.eer is not None
     assert (muted.bonafide, muted.spoof, muted.unscored) == (0, 0, len(trials))
-    assert (muted.eer, muted.interval, muted.change, muted.unavailable) == (None, None, None, None)
+    assert (muted.eer, muted.interval, muted.unavailable) == (None, None, None)
+    assert (muted.paired, muted.change, muted.change_interval) == (0, None, None)
 
 
 def test_without_clean_there_is_no_change_and_without_rounds_no_interval(
@@ -92,7 +145,10 @@ def test_without_clean_there_is_no_change_and_without_rounds_no_interval(
 ) -> None:
     (row,) = rows_of(detector, trials, root, CONDITIONS["gain+6db"], choices=Choices(rounds=0))
     assert row.eer is not None
-    assert (row.change, row.interval) == (None, None)
+    assert (row.paired, row.change, row.interval, row.change_interval) == (None, None, None, None)
+    _, row = rows_of(detector, trials, root, CONDITIONS["clean"], CONDITIONS["gain+6db"], choices=Choices(rounds=0))
+    assert row.change is not None
+    assert (row.interval, row.change_interval) == (None, None)
 
 
 def test_a_condition_that_cannot_be_applied_says_why_and_the_others_are_run(

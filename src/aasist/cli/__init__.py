@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 
 import click
@@ -17,10 +18,17 @@ VERBS = {
     "evaluate": "Measure a model on a corpus: error rates with intervals, stress, report.",
     "metrics": "Error rates, costs and calibration of a score file.",
     "compare": "Is one score file better than another?",
+    "sasv": "a-DCF and t-EER of scores of spoofing-robust speaker verification.",
     "calibrate": "Map scores to calibrated llr, and choose the threshold.",
+    "train": "Train a model by a recipe; stop and resume as you like.",
+    "runs": "Compare trainings in a table and a plot.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",
 }
+
+READER_LEFT = 128 + signal.SIGPIPE
+"""Exit code where whoever read standard output has seen enough (``aasist detect ... | head``): what the shell says of
+every tool that ends so. Nothing is said on stderr, but not all was done, so it is not 0."""
 
 
 class Verbs(click.Group):
@@ -38,8 +46,8 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `aasist detect ... | head`: the reader has seen enough; click would exit with 1
-            ctx.exit(0)
+        except BrokenPipeError:  # click would exit with 1
+            ctx.exit(READER_LEFT)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -58,11 +66,13 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A path may hold bytes that are no text, and a terminal may not speak UTF-8: neither may end the work.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    if sys.stdout is None:  # closed by the caller: the files that -o and --plot name are still wanted
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    # So that a temporary file goes with us, as it does on Ctrl-C.
+    # So that a draft goes with us, as it does on Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    sys.exit(run(arguments))
+    with ExitStack() as stack:
+        if sys.stdout is None:  # closed by the caller: the files that -o and --plot name are still wanted
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
+        code = run(arguments)
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -84,8 +94,12 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError as error:
         # What is left in the buffer cannot be written; Python would try again at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            code = code or READER_LEFT
+        else:
             complaint, code = f"cannot write: {error.strerror or error}", 1
     if complaint:
         click.echo(f"aasist: {complaint}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aasist.cli.options import corpus_options, key_options
+from aasist.cli.options import CorpusOptions, KeyOptions, corpus_options, key_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from aasist.evaluation.tally import Float64, Tally
     from aasist.trial import Booleans, Trials
 
+DEVELOPMENT = ("dev", "validation", "en_dev", "progress")
+"""What challenges call the part that is for choosing: the first that a corpus has is what a model is fitted to. On the part
+for evaluation, the map and the threshold would bend the measure."""
+
 
 @click.command()
 @click.argument("scores", type=click.Path(path_type=Path), required=False)
 @key_options
-@corpus_options
+@corpus_options("dev or what stands for it, where the corpus has one; evaluate takes another")
 @click.option("--model", metavar="NAME|PATH", help="Calibrate this model: a shipped name or an ONNX file of ours.")
 @click.option(
     "--point",
@@ -50,12 +54,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 def calibrate(
     scores: Path | None,
-    protocol: Path | None,
-    layout: str | None,
-    conditions: tuple[str, ...],
-    corpus: str | None,
-    root: Path | None,
-    subset: str | None,
+    key: KeyOptions,
+    recordings: CorpusOptions,
     model: str | None,
     point: str,
     most_missed: float,
@@ -75,7 +75,8 @@ def calibrate(
 
     The map is affine and strictly increasing (logistic regression, both classes weighing one half): it changes no EER.
     Cllr is given before, after, and at the best that any increasing map could reach (PAV). They are measured on the trials
-    that the map was fitted to: evaluate on others. Exit code 1: some recordings could not be read.
+    that the map was fitted to: evaluate on others. Of a challenge's corpus, the part for development is taken, which
+    evaluate does not take. Exit code 1: some recordings could not be read.
     """
     import numpy as np
 
@@ -89,13 +90,14 @@ def calibrate(
     costs = _costs(spoof_prior, miss_cost, acceptance_cost)
     if not 0 <= most_missed < 1:
         raise click.UsageError(f"--most-missed must be from 0 to below 1, got {most_missed}")
-    _require_places(output, plot, (scores, protocol, None if model is None else Path(model)))
+    _require_places(output, plot, (scores, key.protocol, None if model is None else Path(model)))
     if plot is not None:
         from aasist.cli.plot import require_matplotlib
 
         require_matplotlib()
     _require_model_file(model, output)
-    trials, values, unreadable = _scored(scores, protocol, layout, conditions, corpus, root, subset, model, threads)
+    recordings = for_development(recordings)
+    trials, values, unreadable = _scored(scores, key, recordings, model, threads)
     labels = trials.bonafide
     assert labels is not None
     try:
@@ -112,6 +114,7 @@ def calibrate(
     found = {
         "bonafide": int(labels.sum()),
         "spoof": int((~labels).sum()),
+        "subset": recordings.subset,
         "slope": slope,
         "offset": offset,
         "cllr_before": cllr.of(before),
@@ -132,7 +135,8 @@ def calibrate(
     if as_json:
         click.echo(json.dumps(found, allow_nan=False))
     else:
-        counts = f"{found['bonafide']:,} bona fide and {found['spoof']:,} spoofs"
+        subset = f" of {recordings.subset}" if recordings.subset else ""
+        counts = f"{found['bonafide']:,} bona fide and {found['spoof']:,} spoofs{subset}"
         click.echo(f"llr = {slope:.4g} x score {offset:+.4g}, from {counts}")
         click.echo(
             f"Cllr {found['cllr_before']:.3f} bits before, {found['cllr_after']:.3f} after, "
@@ -176,37 +180,38 @@ def _mapped(values: Float64, labels: Booleans, slope: float, offset: float) -> T
     return Tally.of(llrs[labels], llrs[~labels])
 
 
+def for_development(recordings: CorpusOptions) -> CorpusOptions:
+    """The same with a subset: of a challenge's corpus, without ``--subset``, the first of `DEVELOPMENT` that it has."""
+    from aasist.protocol.corpora import CORPORA
+
+    if recordings.subset is not None or recordings.corpus not in CORPORA:
+        return recordings
+    has = CORPORA[recordings.corpus].subsets
+    return replace(recordings, subset=next((name for name in DEVELOPMENT if name in has), None))
+
+
 def _scored(
-    scores: Path | None,
-    protocol: Path | None,
-    layout: str | None,
-    conditions: tuple[str, ...],
-    corpus: str | None,
-    root: Path | None,
-    subset: str | None,
-    model: str | None,
-    threads: int | None,
+    scores: Path | None, key: KeyOptions, recordings: CorpusOptions, model: str | None, threads: int | None
 ) -> tuple[Trials, Float64, int]:
     """Trials with a key, and their scores: of the score file, or by the model on the recordings; and how many recordings
     could not be read."""
     if scores is not None:
-        from aasist.cli.metrics import keyed_scores
+        from aasist.cli.keyed import keyed_scores
 
-        if corpus is not None or root is not None or subset is not None:
+        if recordings:
             raise click.UsageError("--corpus, --root and --subset go with --model; a score file takes --protocol")
-        return *keyed_scores(scores, protocol, layout, conditions), 0
-    from aasist.cli.evaluate import say_unscored, scored_trials, trials_of
+        return *keyed_scores(scores, key), 0
+    from aasist.cli.scoring import scored_trials, trials_of
 
-    if protocol is not None or layout is not None or conditions:
+    if key:
         raise click.UsageError(
             "--protocol, --layout and --where go with a score file; a model takes --corpus and --root"
         )
     assert model is not None
     from aasist.runtime.detector import Detector
 
-    trials, folder = trials_of(corpus, root, subset)
-    result = scored_trials(Detector(model, threads=threads), trials, folder, first_window=False)
-    say_unscored(result)
+    trials, folder = trials_of(recordings)
+    result = scored_trials(Detector(model, threads=threads), trials, folder)
     return result.trials, result.values, result.unreadable
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.find import STANDARD_INPUT, Found, find
+from aasist.cli.output import JsonLines, require_output
 from aasist.errors import AasistError, AudioError
 
 if TYPE_CHECKING:
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from aasist.runtime.detector import Detector
     from aasist.runtime.verdict import Verdict
     from aasist.trials.explanation import Explanation
-
-STANDARD_INPUT = "-"
 
 
 @click.command()
@@ -80,12 +76,12 @@ def detect(
     """Judge recordings: files, folders (recursively), patterns, or - for standard input.
 
     The score is the calibrated probability that the speech is real: 1 = recorded from a human, 0 = made or altered by
-    a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage. The verdicts themselves
-    never change the exit code.
+    a machine. Exit code 0: every recording was judged; 1: some could not be; 2: wrong usage; 130, 141, 143: stopped by
+    Ctrl-C, by a reader of the output who left, by SIGTERM; what was done for -o is then kept in a file with .part behind
+    its name. The verdicts themselves never change the exit code.
     """
     check(paths, output, model, timeline and not as_json, {"--threshold": threshold, "--max-seconds": max_seconds})
     from aasist.audio.read import ReadLimits
-    from aasist.cli.output import JsonLines
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
 
@@ -97,7 +93,9 @@ def detect(
         detector: Detector | AasistError
         try:
             if plot is not None:
-                prepare_plots(plot)
+                from aasist.cli.plot import prepare_folder
+
+                prepare_folder(plot)
             from aasist.runtime.detector import Detector
 
             detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
@@ -117,12 +115,13 @@ def detect(
             if explain:
                 verdict, complete = explained(detector, verdict, source, rows)
                 failed += not complete
+            # Before it is shown: whoever reads the rows may have seen enough.
+            if lines is not None:
+                lines.write(verdict.to_json(timeline=timeline))
             if as_json or not isinstance(detector, AasistError):
                 rows.show(verdict)
             if explain and not as_json:
                 show_in_words(verdict)
-            if lines is not None:
-                lines.write(verdict.to_json(timeline=timeline))
             if plot is not None:
                 failed += not drawn(detector, verdict, source, plot, number, rows)
             if not isinstance(source, str | AudioError):
@@ -138,9 +137,6 @@ def check(
     numbers: Mapping[str, float | None],
 ) -> None:
     """Raise ``click.UsageError`` for arguments that contradict each other or would destroy a recording or a model."""
-    from aasist.audio.files import AUDIO_EXTENSIONS
-    from aasist.cli.output import is_stream
-
     for option, number in numbers.items():
         if number is not None and not math.isfinite(number):
             raise click.UsageError(f"{option} must be a finite number, got {number}")
@@ -150,100 +146,10 @@ def check(
         if timeline_in_output:
             raise click.UsageError("--timeline adds to the JSON objects: give --json or -o too")
         return
-    if output.suffix.lower() in AUDIO_EXTENSIONS:
-        raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
-    if output == Path(STANDARD_INPUT):
-        raise click.UsageError("-o wants the name of a file; --json writes to standard output")
-    if output.exists() and Path(model).exists() and output.samefile(model):
-        raise click.UsageError(f"{output} is the model: it would be replaced")
-    if output.exists() and any(
-        is_stream(output, 0) if path == STANDARD_INPUT else Path(path).exists() and output.samefile(path)
-        for path in paths
-    ):
-        raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
+    require_output(output, paths, model)
 
 
-def prepare_plots(folder: Path) -> None:
-    """Make the folder for the pictures; ``MissingExtra`` without matplotlib."""
-    from aasist.cli.plot import require_matplotlib
-
-    require_matplotlib()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.UsageError(f"cannot write into {folder}: {error.strerror}") from error
-
-
-def find(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[str, str | BinaryIO | AudioError]]:
-    """The recordings that the arguments name, in the order given: each one's name, and its source or what is wrong.
-
-    Standard input over ``max_bytes`` is refused.
-    """
-    from aasist.audio.files import find_audio
-
-    for path in paths:
-        if path == STANDARD_INPUT:
-            yield path, read_standard_input(max_bytes)
-            continue
-        matches = expanded(path) if has_magic(path) and not os.path.lexists(path) else [path]
-        for match in matches or [path]:
-            if not os.path.isdir(match):
-                yield match, match
-                continue
-            unreadable: list[tuple[Path, AudioError]] = []
-            try:
-                for file in find_audio(match, on_error=lambda at, why: unreadable.append((at, why))):  # noqa: B023
-                    name = as_given(match, file)
-                    yield name, name
-            except AudioError as error:
-                unreadable.append((Path(match), error))
-            for folder, why in unreadable:
-                yield as_given(match, folder), why
-
-
-def expanded(pattern: str) -> list[str]:
-    """What a pattern matches, sorted, without hidden names. ``**`` stands for folders, however deep.
-
-    It follows no link to a folder, which may lead back up: two such links have more paths than can ever be listed.
-    """
-    parts = pattern.split("/")
-    if "**" not in parts:
-        return sorted(glob(pattern))
-    first = parts.index("**")
-    above, below = "/".join(parts[:first]), [part for part in parts[first:] if part]
-    # At its end it stands for the files; within a name it is a star.
-    below = [part if part == "**" else re.sub(r"\*+", "*", part) for part in (*below, *["*"] * (below[-1] == "**"))]
-    hidden = not any(part.startswith(".") for part in below)
-    matches = {
-        as_given(folder, path)
-        for folder in (glob(above) if has_magic(above) else [above or "/" * pattern.startswith("/")])
-        for path in Path(folder).glob("/".join(below))
-        if not (hidden and any(part.startswith(".") for part in path.relative_to(folder).parts))
-    }
-    # It matches folders and the files within them, which would be judged twice.
-    return sorted(match for match in matches if not os.path.isdir(match)) or sorted(matches)
-
-
-def as_given(folder: str, path: Path) -> str:
-    """A path below ``folder`` with the folder's name as it was given: ``./calls`` stays so."""
-    below = path.relative_to(folder)
-    return os.path.join(folder, below) if below.parts else folder  # noqa: PTH118 (Path would tidy it)
-
-
-def read_standard_input(max_bytes: int) -> BinaryIO | AudioError:
-    """All of standard input, in a file without a name where it is large; it is kept because a plot reads it twice."""
-    from aasist.audio.read import ReadLimits
-    from aasist.audio.source import spool
-
-    if sys.stdin is None or sys.stdin.buffer.isatty():
-        return AudioError("empty", "standard input is closed or a terminal: pipe a recording into it")
-    try:
-        return spool(sys.stdin.buffer, ReadLimits(max_bytes=max_bytes))
-    except AudioError as error:
-        return error
-
-
-def judge(detector: Detector, name: str, source: str | BinaryIO | AudioError, rows: Rows) -> Verdict:
+def judge(detector: Detector, name: str, source: Found, rows: Rows) -> Verdict:
     """One recording's verdict under its own name; an error becomes part of it."""
     from aasist.runtime.verdict import unjudged
 
@@ -256,9 +162,7 @@ def judge(detector: Detector, name: str, source: str | BinaryIO | AudioError, ro
         return unjudged(name, error, threshold=detector.threshold, model=detector.model)
 
 
-def explained(
-    detector: Detector | AasistError, verdict: Verdict, source: str | BinaryIO | AudioError, rows: Rows
-) -> tuple[Verdict, bool]:
+def explained(detector: Detector | AasistError, verdict: Verdict, source: Found, rows: Rows) -> tuple[Verdict, bool]:
     """The verdict together with what decided, and False where that could not be found; it is said on stderr then."""
     from aasist.trials.explanation import ExplainedVerdict, explain
 
@@ -288,7 +192,7 @@ def explanation_of(verdict: Verdict) -> Explanation | None:
 def drawn(
     detector: Detector | AasistError,
     verdict: Verdict,
-    source: str | BinaryIO | AudioError,
+    source: Found,
     folder: Path,
     number: int,
     rows: Rows,

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from aasist.evaluation.tally import Float64
     from aasist.trial import Trials
 
+SCORES = "scores.tsv"
+"""The file of scores in --out."""
+
 
 def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices, *, source: Path | str) -> Summary:
-    """`summarise`, with what is wrong said of the file it came from: an absent class, a column that is not there."""
+    """`summarise`, with what is wrong said of the file it came from, such as a column that is not there."""
     from aasist.evaluation.summary import summarise
-    from aasist.evaluation.tally import Tally
 
     assert trials.bonafide is not None
     try:
-        Tally.of(values[trials.bonafide], values[~trials.bonafide])  # `summarise` gives an absent class no error rate
         return summarise(values, trials.bonafide, trials.columns, asv=asv, choices=chosen)
     except ValueError as error:
         raise ProtocolError(str(error), path=source) from error
@@ -44,26 +45,70 @@ def say(summary: Summary, stress: Sequence[StressRow] = ()) -> None:
         click.echo(worst_condition(stress))
 
 
-def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:
-    """The report of scored trials in the folder ``out``; says on stderr where it is."""
-    import time
-    from importlib.metadata import version
+def require_columns(trials: Trials, by: tuple[str, ...], source: Path | str) -> None:
+    """`ProtocolError` for a column of --by that the trials lack."""
+    for name in by:
+        if name not in trials.columns:
+            known = ", ".join(trials.columns) or "none"
+            raise ProtocolError(f"no column {name!r} for --by; there are: {known}", path=source)
 
+
+def require_place(out: Path | None, *inputs: Path) -> None:
+    """The error that writing a report to ``out`` would end in, before the work is done; ``click.UsageError`` where one of
+    ``inputs`` would be replaced: what an evaluation wrote is not for its scores alone to overwrite."""
+    if out is None:
+        return
+    from aasist.evaluation.report import REPORT_FILES, require_report
+
+    names = (*REPORT_FILES, SCORES)
+    require_report(out, names)
+    for given in inputs:
+        for place in (out / name for name in names):
+            if place.exists() and given.exists() and place.samefile(given):
+                raise click.UsageError(f"{place} is what was given: --out would replace it; name another folder")
+
+
+def require_writable(out: Path | None, trials: Trials) -> None:
+    """`ProtocolError` for an id that the file of scores in ``out`` cannot hold, before the work is done."""
+    import numpy as np
+
+    if out is not None:
+        _score_file(out, trials, np.zeros(len(trials)))
+
+
+def write(out: Path, *, title: str, trials: Trials, values: Float64, summary: Summary, **more: Any) -> None:
+    """The report of scored trials, and their scores, in the folder ``out``; says on stderr where it is."""
     from aasist.evaluation.report import Material, write_report
 
     assert trials.bonafide is not None
-    paths = trials.columns.get("path")
+    version, date = written_by()
     material = Material(
         title=title,
         summary=summary,
         scores=values,
         labels=trials.bonafide,
         ids=trials.ids,
-        paths=paths,
+        paths=trials.columns.get("path"),
         columns=trials.columns,
-        version=version("aasist"),
-        date=time.strftime("%Y-%m-%d"),
+        files={SCORES: _score_file(out, trials, values)},
+        version=version,
+        date=date,
         **more,
     )
     write_report(out, material)
     click.echo(f"aasist: report in {out / 'report.html'}", err=True)
+
+
+def written_by() -> tuple[str, str]:
+    """The version of the package and today's date, as a report's foot has them."""
+    import time
+    from importlib.metadata import version
+
+    return version("aasist"), time.strftime("%Y-%m-%d")
+
+
+def _score_file(out: Path, trials: Trials, values: Float64) -> bytes:
+    """The scores as ``aasist metrics`` reads them."""
+    from aasist.protocol.scores import score_lines
+
+    return "".join(score_lines(trials, values, "tsv", path=out / SCORES)).encode("utf-8")

@@ -1,33 +1,59 @@
-"""Options that several verbs share: which trials, and what to say of their scores."""
+"""Options that several verbs share, each group gathered into one argument: which trials, and what to say of them."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from aasist.evaluation.summary import Asv, Choices
-    from aasist.protocol.scores import AsvScores
-    from aasist.trial import Trials
+    from aasist.protocol.asv import AsvScores
 
-Command = TypeVar("Command", bound=Callable[..., object])
+Verb = Callable[..., Any]
+Decorator = Callable[[Verb], Verb]
 FILE = click.Path(path_type=Path)
 
 
-def _joined(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
+def gathered(argument: str, group: type, *options: Decorator) -> Decorator:
+    """Gives a verb ``options`` as one ``argument``: a ``group``, a dataclass whose fields are the options' names."""
+    names = [field.name for field in fields(group)]
+
+    def decorate(command: Verb) -> Verb:
+        @functools.wraps(command)
+        def verb(**values: Any) -> Any:
+            return command(**{argument: group(**{name: values.pop(name) for name in names})}, **values)
+
+        decorated: Verb = verb
         for option in reversed(options):
-            command = option(command)
-        return command
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
 
-key_options = _joined(
+@dataclass(frozen=True)
+class KeyOptions:
+    """Where the key of a score file's trials comes from, and which of them count."""
+
+    protocol: Path | None
+    layout: str | None
+    conditions: tuple[str, ...]
+    """``COLUMN=VALUE`` each; all of them must hold."""
+
+    def __bool__(self) -> bool:
+        """Whether any of them is given."""
+        return self != KeyOptions(None, None, ())
+
+
+key_options = gathered(
+    "key",
+    KeyOptions,
     click.option(
         "--protocol",
         type=FILE,
@@ -41,21 +67,88 @@ key_options = _joined(
         "conditions",
         multiple=True,
         metavar="COLUMN=VALUE",
-        help="Only these trials of --protocol, such as subset=eval. May be repeated.",
+        help="Only these trials of --protocol, or of the score file, such as subset=eval. May be repeated.",
     ),
 )
-"""Where the key of a score file's trials comes from."""
 
-corpus_options = _joined(
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Which recordings."""
+
+    corpus: str | None
+    root: Path | None
+    subset: str | None
+
+    def __bool__(self) -> bool:
+        """Whether any of them is given."""
+        return self != CorpusOptions(None, None, None)
+
+
+def corpus_options(default: str) -> Decorator:
+    """`CorpusOptions` as the argument ``recordings``; ``default`` says which subset it is without ``--subset``."""
+    return gathered(
+        "recordings",
+        CorpusOptions,
+        click.option(
+            "--corpus", metavar="NAME", help="How the recordings are laid out; aasist evaluate --list names them all."
+        ),
+        click.option("--root", type=FILE, help="Where the corpus was unpacked to."),
+        click.option("--subset", metavar="NAME", help=f"Part of it.  [default: {default}]"),
+    )
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What to say of scores: the verification system behind the countermeasure, threshold, groups, intervals."""
+
+    asv_scores: Path | None
+    asv_key: Path | None
+    asv_rates: tuple[float, float, float] | None
+    threshold: float | None
+    by: tuple[str, ...]
+    rounds: int
+    seed: int
+    threads: int | None
+
+    def choices(self, threshold: float = 0.0) -> Choices:
+        """What a summary is made with; ``threshold`` is that without ``--threshold``."""
+        from aasist.evaluation.summary import Choices
+        from aasist.runtime.threads import available_threads
+
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise click.UsageError(f"--threshold must be a finite number, got {self.threshold}")
+        chosen = threshold if self.threshold is None else self.threshold
+        return Choices(chosen, self.by, rounds=self.rounds, seed=self.seed, threads=self.threads or available_threads())
+
+    def asv(self) -> Asv | None:
+        """The verification system; None where nothing is known of one."""
+        if self.asv_scores is not None and self.asv_rates is not None:
+            raise click.UsageError("--asv-scores and --asv-rates exclude each other")
+        if self.asv_key is not None and self.asv_scores is None:
+            raise click.UsageError("--asv-key is the key of --asv-scores, which is missing")
+        if self.asv_rates is not None:
+            return _asv_at(self.asv_rates)
+        if self.asv_scores is None:
+            return None
+        from aasist.protocol.asv import read_asv_scores
+
+        return asv_from(read_asv_scores(self.asv_scores, key=self.asv_key))
+
+
+measure_options = gathered(
+    "measures",
+    MeasureOptions,
     click.option(
-        "--corpus", metavar="NAME", help="How the recordings are laid out; aasist evaluate --list names them all."
+        "--asv-scores", type=FILE, help="Scores of a speaker verification system: with them, t-DCF is computed."
     ),
-    click.option("--root", type=FILE, help="Where the corpus was unpacked to."),
-    click.option("--subset", metavar="NAME", help="Part of it.  [default: the one that is for evaluation]"),
-)
-"""Which recordings."""
-
-choice_options = _joined(
+    click.option("--asv-key", type=FILE, help="Key of --asv-scores, where they come without."),
+    click.option(
+        "--asv-rates",
+        type=(float, float, float),
+        metavar="MISS FA SPOOF",
+        help="Or its rates: targets rejected, non-targets accepted, spoofs accepted (fractions).",
+    ),
     click.option(
         "--threshold", type=float, help="On the scores: below it is a spoof.  [default: 0; of evaluate: the model's]"
     ),
@@ -72,54 +165,18 @@ choice_options = _joined(
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."),
     click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]"),
 )
-"""What to say of the scores."""
-
-asv_options = _joined(
-    click.option(
-        "--asv-scores", type=FILE, help="Scores of a speaker verification system: with them, t-DCF is computed."
-    ),
-    click.option("--asv-key", type=FILE, help="Key of --asv-scores, where they come without.", hidden=False),
-    click.option(
-        "--asv-rates",
-        type=(float, float, float),
-        metavar="MISS FA SPOOF",
-        help="Or its rates: targets rejected, non-targets accepted, spoofs accepted (fractions).",
-    ),
-)
-"""The speaker verification system behind the countermeasure."""
 
 
-def choices(threshold: float | None, by: tuple[str, ...], rounds: int, seed: int, threads: int | None) -> Choices:
-    """The options of `choice_options` in one."""
-    from aasist.evaluation.summary import Choices
-    from aasist.runtime.threads import available_threads
+def _asv_at(rates: tuple[float, float, float]) -> Asv:
+    from aasist.evaluation.dcf import AsvRates, legacy_weights, revised_weights
+    from aasist.evaluation.summary import Asv
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise click.UsageError(f"--threshold must be a finite number, got {threshold}")
-    return Choices(threshold or 0.0, by, rounds=rounds, seed=seed, threads=threads or available_threads())
-
-
-def asv_of(scores: Path | None, key: Path | None, rates: tuple[float, float, float] | None) -> Asv | None:
-    """The options of `asv_options` in one; None where nothing is known of a verification system."""
-    if scores is not None and rates is not None:
-        raise click.UsageError("--asv-scores and --asv-rates exclude each other")
-    if key is not None and scores is None:
-        raise click.UsageError("--asv-key is the key of --asv-scores, which is missing")
-    if rates is not None:
-        from aasist.evaluation.dcf import AsvRates, legacy_weights, revised_weights
-        from aasist.evaluation.summary import Asv
-
-        try:
-            point = AsvRates(*rates)
-            legacy_weights(point), revised_weights(point)
-            return Asv(point)
-        except ValueError as error:
-            raise click.UsageError(f"--asv-rates: {error}") from error
-    if scores is None:
-        return None
-    from aasist.protocol.scores import read_asv_scores
-
-    return asv_from(read_asv_scores(scores, key=key))
+    try:
+        point = AsvRates(*rates)
+        legacy_weights(point), revised_weights(point)
+    except ValueError as error:
+        raise click.UsageError(f"--asv-rates: {error}") from error
+    return Asv(point)
 
 
 def asv_from(scores: AsvScores) -> Asv:
@@ -131,28 +188,6 @@ def asv_from(scores: AsvScores) -> Asv:
     try:
         asv = Asv.of(scores.target, scores.nontarget, scores.spoof, scores.spoof_attacks)
         legacy_weights(asv.pooled), revised_weights(asv.pooled)
-        return asv
     except ValueError as error:
         raise ProtocolError(str(error), path=scores.source) from error
-
-
-def key_of(protocol: Path, layout: str | None, conditions: tuple[str, ...]) -> tuple[Trials, Trials | None]:
-    """The trials of a protocol that all ``conditions`` hold for, and the rest of them (None: there is none)."""
-    import numpy as np
-
-    from aasist.errors import ProtocolError
-    from aasist.protocol.challenge import read_protocol
-
-    trials = read_protocol(protocol, layout)
-    chosen = np.ones(len(trials), np.bool_)
-    for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise click.UsageError(f"--where must be COLUMN=VALUE, got {condition!r}")
-        if column not in trials.columns:
-            known = ", ".join(trials.columns)
-            raise ProtocolError(f"no column {column!r} for --where; there are: {known}", path=protocol)
-        chosen &= np.asarray(trials.columns[column] == value)
-    if not chosen.any():
-        raise ProtocolError(f"no trial is left with {' and '.join(conditions)}", path=protocol)
-    return (trials, None) if chosen.all() else (trials.take(chosen), trials.take(~chosen))
+    return asv

@@ -3,15 +3,70 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import click
 
+from aasist.files import Draft
+
 STOPS = (KeyboardInterrupt, SystemExit, BrokenPipeError)
 """Ctrl-C, SIGTERM, and a reader of the table who has seen enough (``| head``): no fault of what is being done."""
+
+
+class JsonLines:
+    """Lines go to a draft beside ``path``, which takes its name when the work ended without an exception, and ``path``
+    with ``.part`` behind it when it was stopped (`STOPS`)."""
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and any(is_stream(path, stream) for stream in (1, 2)):
+            raise click.UsageError(f"cannot write {path}: the output already goes there; leave -o out and use --json")
+        try:
+            self._draft = Draft(path)
+        except OSError as error:
+            raise click.UsageError(f"cannot write {path}: {error.strerror or error}") from error
+        self._lines = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, line: str) -> None:
+        """Add one line."""
+        self._draft.file.write(f"{line}\n".encode())
+        self._lines += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with ExitStack() as stack:
+            stack.push(self._draft)
+            if kind is None:
+                self._draft.take()
+            elif issubclass(kind, STOPS) and self._lines > 0:
+                # What is done is kept, under a name that says it is not all.
+                path = self._draft.path.with_name(f"{self._draft.path.name}.part")
+                self._draft.take(path)
+                click.echo(f"aasist: stopped; the lines so far ({self._lines}) are in {path}", err=True)
+
+
+def require_output(output: Path, paths: tuple[str, ...], model: str) -> None:
+    """Raise ``click.UsageError`` where writing to ``output`` would destroy a recording of ``paths`` or the model."""
+    from aasist.audio.files import AUDIO_EXTENSIONS
+    from aasist.cli.find import STANDARD_INPUT
+
+    if output.suffix.lower() in AUDIO_EXTENSIONS:
+        raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
+    if output == Path(STANDARD_INPUT):
+        raise click.UsageError("-o wants the name of a file; --json writes to standard output")
+    if output.exists() and Path(model).exists() and output.samefile(model):
+        raise click.UsageError(f"{output} is the model: it would be replaced")
+    if output.exists() and any(
+        is_stream(output, 0) if path == STANDARD_INPUT else Path(path).exists() and output.samefile(path)
+        for path in paths
+    ):
+        raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
 
 
 def is_stream(path: Path, stream: int) -> bool:
@@ -20,51 +75,3 @@ def is_stream(path: Path, stream: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(stream))
     except OSError:  # the stream is closed
         return False
-
-
-class JsonLines:
-    """Lines go to a temporary file beside ``path``, which takes its name when the work ended without an exception, and
-    ``path`` with ``.part`` behind it when it was stopped (`STOPS`)."""
-
-    def __init__(self, path: Path) -> None:
-        # A link stays one, and what it leads to is replaced.
-        self.path = Path(os.path.realpath(path))
-
-    def __enter__(self) -> Self:
-        if self.path.exists() and any(is_stream(self.path, stream) for stream in (1, 2)):
-            raise click.UsageError(
-                f"cannot write {self.path}: the output already goes there; leave -o out and use --json"
-            )
-        if self.path.exists() and not self.path.is_file():
-            raise click.UsageError(f"cannot write {self.path}: it is a folder or a device, a file was wanted")
-        try:
-            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        except OSError as error:
-            raise click.UsageError(f"cannot write {self.path}: {error.strerror}") from error
-        self._name = Path(name)
-        self._file = os.fdopen(handle, "w", encoding="utf-8")
-        self._lines = 0
-        return self
-
-    def write(self, line: str) -> None:
-        """Add one line."""
-        self._file.write(line + "\n")
-        self._lines += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._file.close()  # which may find the disk full
-            # What is done is kept, under a name that says it is not all.
-            stopped = kind is not None and issubclass(kind, STOPS) and self._lines > 0
-            path = self.path.with_name(f"{self.path.name}.part") if stopped else self.path
-            if kind is None or stopped:
-                umask = os.umask(0)
-                os.umask(umask)
-                self._name.chmod(0o666 & ~umask)
-                self._name.replace(path)
-            if stopped:
-                click.echo(f"aasist: stopped; the lines so far ({self._lines}) are in {path}", err=True)
-        finally:
-            self._name.unlink(missing_ok=True)

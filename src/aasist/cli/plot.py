@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import click
 import numpy as np
 
+from aasist import files
 from aasist.errors import MissingExtra
 from aasist.session import SAMPLE_RATE, Float32
 
@@ -35,6 +37,15 @@ def require_matplotlib() -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("--plot", "plots") from error
     matplotlib.use("Agg")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder for the pictures; ``MissingExtra`` without matplotlib."""
+    require_matplotlib()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"cannot write into {folder}: {error.strerror}") from error
 
 
 class Strip:
@@ -109,12 +120,7 @@ def draw(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name in a script that the font lacks
         picture(verdict, strip, explanation, attentions).savefig(drawn, format="png", dpi=110)
-    part = path.with_suffix(".png.part")
-    try:
-        part.write_bytes(drawn.getbuffer())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write(path, drawn.getbuffer())
     return path
 
 

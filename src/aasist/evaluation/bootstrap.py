@@ -1,4 +1,4 @@
-"""Intervals by resampling trials, or speakers and trials within them, and paired comparison of two systems.
+"""Intervals by resampling speakers, or trials where speakers are too few, and paired comparison of two systems.
 
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 13; by speaker: Bisani and Ney, ICASSP
 2004.) Round i depends on the seed and i alone, so the number of threads changes no result.
@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from aasist.parallel import in_order
 
 ROUNDS = 1000
 LEVEL = 0.95
+FEWEST_SPEAKERS = 5
+"""Speakers that a class needs to be drawn by speaker. With one, every draw is the same and the error looks certain; in
+simulation (docs/log.md) draws of speakers hold the true rate as often as draws of trials from about five on."""
 
 Measure = Callable[[Tally], float]
 Interval = tuple[float, float]
@@ -35,56 +38,54 @@ def checked_labels(labels: NDArray[Any], count: int | None = None) -> NDArray[np
 
 
 class Resampler:
-    """Draws trials anew from one set: within each class, or speakers first and then trials within them.
+    """Draws trials anew from one set: by speaker where speakers are known and enough, else one by one within each class.
 
-    With speakers the draw has two stages: as many speakers as there are, and for each of them its trials of either class.
-    One stage alone would call the error rate of an attack on a single speaker certain. Two are the cautious choice
-    (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, compare both): measured on simulated
-    scores, intervals are 1.2 to 1.4 times as wide as the spread of the error rate itself.
+    A drawn speaker brings all its trials, of both classes where both are drawn by speaker. A class with fewer than
+    `FEWEST_SPEAKERS` is drawn trial by trial: its interval then holds for these speakers, and says nothing of others.
     """
 
     def __init__(self, labels: NDArray[np.bool_], speakers: NDArray[Any] | None = None, *, seed: int = 0) -> None:
         """``labels`` (N,): which trials are bona fide. ``speakers`` (N,): their names; a trial whose name is empty or
-        ``-`` is a speaker of its own."""
+        ``-`` is a speaker of its own. ``ValueError`` when a class is empty or the lengths differ."""
         labels = checked_labels(labels)
         if not labels.any() or labels.all():
             raise ValueError("an interval needs trials of both classes")
+        if speakers is not None and len(speakers) != len(labels):
+            raise ValueError(f"speakers must be one for each trial, got {len(speakers)} for {len(labels)} trials")
         self._seed = seed
         self._sizes = (int(labels.sum()), int((~labels).sum()))
-        self._clusters: tuple[_Clusters, _Clusters] | None = None
-        if speakers is not None:
-            unit = _units(speakers)
-            self._units = int(unit.max()) + 1
-            self._clusters = _Clusters(unit[labels], self._units), _Clusters(unit[~labels], self._units)
+        self._speakers: tuple[Levels | None, Levels | None] = (None, None)
+        self._count = 0
+        if speakers is None:
+            return
+        number = _numbered(speakers)
+        of_class = number[labels], number[~labels]
+        enough = [len(np.unique(numbers)) >= FEWEST_SPEAKERS for numbers in of_class]
+        if any(enough):
+            drawn = np.unique(np.concatenate([n for n, by_speaker in zip(of_class, enough, strict=True) if by_speaker]))
+            bonafide, spoof = (
+                np.searchsorted(drawn, numbers) if by_speaker else None
+                for numbers, by_speaker in zip(of_class, enough, strict=True)
+            )
+            self._speakers, self._count = (bonafide, spoof), len(drawn)
+
+    @property
+    def by_speaker(self) -> tuple[bool, bool]:
+        """Whether bona fide trials, and whether spoofs, are drawn by speaker."""
+        bonafide, spoof = self._speakers
+        return bonafide is not None, spoof is not None
 
     def weights(self, number: int) -> tuple[Float64, Float64]:
         """How often round ``number`` draws each bona fide trial (B,) and each spoof (S,), in their order."""
         random = np.random.default_rng([self._seed, number])
-        if self._clusters is None:
-            return _drawn(random, self._sizes[0]), _drawn(random, self._sizes[1])
-        bonafide, spoof = self._clusters
         while True:  # a draw of speakers may, rarely, hold no trial of a class
-            times = _drawn(random, self._units).astype(np.intp)
-            if times @ bonafide.sizes and times @ spoof.sizes:
-                return bonafide.weights(times, random), spoof.weights(times, random)
-
-
-class _Clusters:
-    """The trials of one class by speaker."""
-
-    def __init__(self, unit: Levels, units: int) -> None:
-        self._order = np.argsort(unit, kind="stable")
-        self.sizes = np.bincount(unit, minlength=units)
-        self._starts = np.cumsum(self.sizes) - self.sizes
-
-    def weights(self, times: Levels, random: np.random.Generator) -> Float64:
-        """Draws of each trial where speaker u is drawn ``times[u]``: each time as many trials as it has."""
-        draws = times * self.sizes
-        within = random.random(int(draws.sum())) * np.repeat(self.sizes, draws)
-        drawn = np.bincount(np.repeat(self._starts, draws) + within.astype(np.intp), minlength=len(self._order))
-        weights = np.empty(len(self._order))
-        weights[self._order] = drawn
-        return weights
+            times = _drawn(random, self._count) if self._count else None
+            bonafide, spoof = (
+                _drawn(random, size) if speakers is None or times is None else times[speakers]
+                for size, speakers in zip(self._sizes, self._speakers, strict=True)
+            )
+            if bonafide.any() and spoof.any():
+                return bonafide, spoof
 
 
 class Placed:
@@ -120,8 +121,10 @@ def intervals(
 ) -> dict[str, Interval]:
     """Percentile intervals of several measures of a tally, from the same draws.
 
-    ``scores`` (N,) and ``labels`` (N,), True = bona fide. ``ValueError`` when a class is empty.
+    ``scores`` (N,) and ``labels`` (N,), True = bona fide. ``ValueError`` when a class is empty, lengths differ, there is
+    no round, or ``level`` is no share.
     """
+    _require(rounds, level)
     placed, resampler = Placed(scores, labels), Resampler(labels, speakers, seed=seed)
     values = np.array(
         list(
@@ -131,6 +134,45 @@ def intervals(
         )
     )
     return dict(zip(measures, _percentiles(values, level), strict=True))
+
+
+def mean_interval(
+    measure: Measure,
+    groups: Sequence[NDArray[np.intp]],
+    scores: ArrayLike,
+    labels: NDArray[np.bool_],
+    *,
+    speakers: NDArray[Any] | None = None,
+    rounds: int = ROUNDS,
+    level: float = LEVEL,
+    seed: int = 0,
+    threads: int = 1,
+) -> Interval | None:
+    """Percentile interval of the mean of a measure over groups of trials, from draws of the whole set.
+
+    ``groups``: the rows of each, ascending, both classes among them. A group of which a round draws no trial of a class
+    has no part in the mean of that round. None where that leaves no group in any round; ``ValueError`` as `intervals`.
+    """
+    _require(rounds, level)
+    values, labels = np.asarray(scores, np.float64), checked_labels(labels, len(np.asarray(scores)))
+    resampler = Resampler(labels, speakers, seed=seed)
+    within = np.where(labels, np.cumsum(labels), np.cumsum(~labels)) - 1  # number of each trial in its class
+    placed = [
+        (Placed(values[rows], labels[rows]), within[rows[labels[rows]]], within[rows[~labels[rows]]]) for rows in groups
+    ]
+
+    def one(number: int) -> float:
+        bonafide, spoof = resampler.weights(number)
+        found = []
+        for group, of_bonafide, of_spoof in placed:
+            weights = bonafide[of_bonafide], spoof[of_spoof]
+            if weights[0].any() and weights[1].any():
+                found.append(measure(group.resampled(weights)))
+        return float(np.mean(found)) if found else np.nan
+
+    drawn = np.array(list(in_order(one, range(rounds), threads=threads)))
+    known = drawn[~np.isnan(drawn)]
+    return _percentiles(known[:, None], level)[0] if len(known) else None
 
 
 def interval(
@@ -173,7 +215,15 @@ def compare(
     seed: int = 0,
     threads: int = 1,
 ) -> dict[str, Difference]:
-    """Paired bootstrap: both systems, ``scores_a`` (N,) and ``scores_b`` (N,), meet the same draws of the trials."""
+    """Paired bootstrap: both systems, ``scores_a`` (N,) and ``scores_b`` (N,), meet the same draws of the trials.
+
+    ``ValueError`` as `intervals`.
+    """
+    _require(rounds, level)
+    if np.shape(scores_a) != np.shape(scores_b):
+        raise ValueError(
+            f"both systems need a score for each trial, got {np.size(scores_a)} of A and {np.size(scores_b)} of B"
+        )
     a, b, resampler = Placed(scores_a, labels), Placed(scores_b, labels), Resampler(labels, speakers, seed=seed)
 
     def one(number: int) -> list[float]:
@@ -192,14 +242,21 @@ def compare(
     return found
 
 
-def _units(speakers: NDArray[Any]) -> Levels:
-    """Names (N,) -> numbers (N,) from 0; each unknown name gets one of its own."""
+def _require(rounds: int, level: float) -> None:
+    if rounds < 1:
+        raise ValueError(f"rounds must be 1 or more, got {rounds}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, both excluded, got {level}")
+
+
+def _numbered(speakers: NDArray[Any]) -> Levels:
+    """Names (N,) -> numbers (N,); each unknown name gets one of its own."""
     names, numbers = np.unique(speakers, return_inverse=True)
     unknown = np.flatnonzero((names == "") | (names == "-"))
     alone = np.isin(numbers, unknown)
     numbers = numbers.astype(np.intp)
     numbers[alone] = len(names) + np.arange(int(alone.sum()))
-    return np.unique(numbers, return_inverse=True)[1].astype(np.intp)
+    return numbers
 
 
 def _drawn(random: np.random.Generator, count: int) -> Float64:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aasist.evaluation.tally import Float64, Metric, Tally
+from aasist.evaluation.tally import Float64, Levels, Metric, Tally
 
 ITERATIONS = 100
 RIDGE = 1e-6
 """Keeps the slope finite when the classes do not overlap."""
+PASS_SHRINKS_TO = 0.9
+"""A pass of pool-adjacent-violators that leaves a larger share of the blocks than this is the last."""
 
 
 def fit_affine(bonafide: ArrayLike, spoof: ArrayLike) -> tuple[float, float]:
@@ -64,11 +66,12 @@ def cllr(tally: Tally) -> float:
 @Metric
 def min_cllr(tally: Tally) -> float:
     """Cllr in bits after `pav_llr`: what no increasing map of the scores gets below (Brümmer and du Preez, 2006)."""
-    llr = pav_llr.of(tally)
-    with np.errstate(over="ignore"):
-        # A level of infinite llr holds trials of the right class only, and they cost nothing.
-        misses = np.where(tally.bonafide > 0, np.logaddexp(0.0, -llr), 0.0) @ tally.bonafide / tally.bonafide.sum()
-        accepted = np.where(tally.spoof > 0, np.logaddexp(0.0, llr), 0.0) @ tally.spoof / tally.spoof.sum()
+    starts = _block_starts(tally)
+    bonafide, spoof = np.add.reduceat(tally.bonafide, starts), np.add.reduceat(tally.spoof, starts)
+    llr = _odds(bonafide, spoof, tally)
+    # A block of infinite llr holds trials of the right class only, and they cost nothing.
+    misses = np.logaddexp(0.0, -llr, where=bonafide > 0, out=np.zeros_like(llr)) @ bonafide / tally.bonafide.sum()
+    accepted = np.logaddexp(0.0, llr, where=spoof > 0, out=np.zeros_like(llr)) @ spoof / tally.spoof.sum()
     return float(misses + accepted) / 2 / float(np.log(2.0))
 
 
@@ -78,32 +81,38 @@ def pav_llr(tally: Tally) -> Float64:
 
     Infinite where the lowest scores are all of spoofs, or the highest all of bona fide trials.
     """
-    bonafide, spoof, sizes = _pooled(tally.bonafide, tally.spoof)
+    starts = _block_starts(tally)
+    bonafide, spoof = np.add.reduceat(tally.bonafide, starts), np.add.reduceat(tally.spoof, starts)
+    return np.repeat(_odds(bonafide, spoof, tally), np.diff(np.append(starts, len(tally.bonafide))))
+
+
+def _odds(bonafide: Float64, spoof: Float64, tally: Tally) -> Float64:
     with np.errstate(divide="ignore"):
-        odds = np.log(bonafide / tally.bonafide.sum()) - np.log(spoof / tally.spoof.sum())
-    return np.repeat(odds, sizes)
+        return np.asarray(np.log(bonafide / tally.bonafide.sum()) - np.log(spoof / tally.spoof.sum()))
 
 
-def _pooled(bonafide: Float64, spoof: Float64) -> tuple[Float64, Float64, np.ndarray]:
-    """Counts (K,) -> counts and sizes of the blocks, in which the share of bona fide rises."""
-    # A bona fide level before a spoof level violates; so a run of one class is one block from the start.
-    kind = np.where(spoof == 0, 1, np.where(bonafide == 0, -1, 0))
-    new = np.append(True, (kind[1:] != kind[:-1]) | (kind[1:] == 0))
-    starts = np.flatnonzero(new)
-    runs = zip(
-        np.add.reduceat(bonafide, starts).tolist(),
-        np.add.reduceat(spoof, starts).tolist(),
-        np.diff(np.append(starts, len(kind))).tolist(),
-        strict=True,
-    )
+def _block_starts(tally: Tally) -> Levels:
+    """First level of each block of pool-adjacent-violators, in which the share of bona fide rises; the first is 0."""
+    # Neighbours that violate end in one block whatever lies around them, so all of them are pooled at once, and again
+    # until few are left: then one by one, since a staircase that falls slowly would take a pass a step.
+    starts = np.flatnonzero((tally.bonafide + tally.spoof) > 0)  # a level without trials would violate on both sides
+    bonafide, spoof = tally.bonafide[starts], tally.spoof[starts]
+    while True:
+        rises = bonafide[:-1] * spoof[1:] < bonafide[1:] * spoof[:-1]
+        first = np.flatnonzero(np.append(True, rises))
+        shrunk = len(first) < PASS_SHRINKS_TO * len(starts)
+        starts, bonafide, spoof = starts[first], np.add.reduceat(bonafide, first), np.add.reduceat(spoof, first)
+        if not shrunk:
+            break
     blocks: list[tuple[float, float, int]] = []
-    for b, s, size in runs:
+    for b, s, start in zip(bonafide.tolist(), spoof.tolist(), starts.tolist(), strict=True):
         while blocks and blocks[-1][0] * s >= b * blocks[-1][1]:  # the share before is at least this one's
             before = blocks.pop()
-            b, s, size = b + before[0], s + before[1], size + before[2]  # noqa: PLW2901
-        blocks.append((b, s, size))
-    columns = np.array(blocks)
-    return columns[:, 0], columns[:, 1], columns[:, 2].astype(np.intp)
+            b, s, start = b + before[0], s + before[1], before[2]  # noqa: PLW2901
+        blocks.append((b, s, start))
+    found = np.array([start for *_, start in blocks], np.intp)
+    found[0] = 0
+    return found
 
 
 @dataclass(frozen=True, eq=False)

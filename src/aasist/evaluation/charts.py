@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from aasist import files
 from aasist.errors import AasistError, MissingExtra
 from aasist.evaluation.calibration import cllr, min_cllr, pav_llr, reliability
 from aasist.evaluation.dcf import AsvRates, TandemCosts, min_tdcf, revised_weights, tdcf_curve
@@ -266,14 +267,10 @@ def calibration_chart(before: Tally, after: Tally, path: Path) -> None:
             _draw_reliability(axes, tally)
             axes.set_title(f"{name}: Cllr {cllr.of(tally):.3f} bits")
         figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(drawn.getbuffer())
-        part.replace(path)
+        files.write(path, drawn.getbuffer())
     except OSError as error:
         raise AasistError("output", f"cannot write {path}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _draw_reliability(axes: Any, tally: Tally) -> None:

@@ -35,17 +35,20 @@ def summary_from_dict(values: Mapping[str, Any]) -> Summary:
             choices=Choices(**choices),
             asv=None if values["asv"] is None else Asv(AsvRates(**values["asv"])),
             speakers=values["speakers"],
+            by_speaker=(values["by_speaker"]["bonafide"], values["by_speaker"]["spoof"]),
+            macro_intervals={column: _pair(limits) for column, limits in values["macro_eer_intervals"].items()},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"not the metrics of an evaluation: {_said(error)}") from error
 
 
 def stress_from_dict(values: Mapping[str, Any]) -> tuple[StressRow, ...]:
     """The rows under ``stress``, none where there are none; ``ValueError`` where one is not a row."""
     try:
-        rows = [{**row, "interval": _pair(row.get("interval"))} for row in values.get("stress", ())]
+        pairs = ("interval", "change_interval")
+        rows = [{**row, **{name: _pair(row.get(name)) for name in pairs}} for row in values.get("stress", ())]
         return tuple(StressRow(**row) for row in rows)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"not the stress table of an evaluation: {_said(error)}") from error
 
 

@@ -1,23 +1,19 @@
-"""The report of an evaluation: a Markdown page and a self-contained HTML page, and the folder they are put in."""
+"""The report of an evaluation: figures as JSON, a Markdown page and a self-contained HTML page."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aasist.errors import MissingExtra
-from aasist.evaluation import charts
-from aasist.evaluation.charts import Chart, printable
-from aasist.evaluation.folder import folder_of, nearest, put, unwritable
+from aasist.evaluation import charts, page
+from aasist.evaluation.charts import Chart
 from aasist.evaluation.summary import FEWEST_TRIALS, Columns, Labels, Summary, groups
 from aasist.evaluation.tables import (
     StressRow,
@@ -29,8 +25,8 @@ from aasist.evaluation.tables import (
     number,
     percent,
     resampled,
-    stress_dicts,
     stress_table,
+    stress_values,
     worst_condition,
 )
 from aasist.evaluation.tally import Float64, Tally
@@ -140,23 +136,10 @@ def report_html(material: Material) -> str:
 
     Raises ``MissingExtra`` without the extra ``plots``.
     """
-    require_extra()
-    import jinja2
-    from markupsafe import Markup
-
     summary = material.summary
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
-    )
-    template = environment.from_string(
-        files("aasist.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
     pooled = Tally.of(material.scores[material.labels], material.scores[~material.labels])
-    return template.render(
+    return page.rendered(
+        "report.html.j2",
         material=material,
         preamble=_preamble(material),
         lead=_lead(summary),
@@ -179,33 +162,22 @@ def report_html(material: Material) -> str:
 
 
 def metrics_dict(material: Material) -> dict[str, Any]:
-    """What ``metrics.json`` holds: the summary's object, and ``stress``, ``unscored``, ``model``, ``report``."""
+    """What ``metrics.json`` holds: the summary's object, and ``stress``, ``worst_condition``, ``unscored``, ``model``,
+    ``report``."""
     model = material.model
     return {
         **material.summary.to_dict(),
-        "stress": stress_dicts(material.stress),
+        **stress_values(material.stress),
         "unscored": [{"trial": str(trial), "reason": str(reason)} for trial, reason in material.unscored],
         "model": None if model is None else {name: getattr(model, name) for name in ("name", "sha256", "precision")},
         "report": {name: getattr(material, name) for name in ("title", "subtitle", "version", "date")},
     }
 
 
-def require_extra() -> None:
-    """Raise ``MissingExtra`` where what ``report.html`` is made with is not installed."""
-    charts.require_matplotlib()
-    try:
-        import jinja2  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtra("report.html", "plots") from error
-
-
-def require_report(folder: Path) -> None:
-    """Raise what `write_report` would raise for want of an extra or of a folder, before the work is done."""
-    require_extra()
-    real = folder_of(folder, REPORT_FILES)
-    above = nearest(real)
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise unwritable(folder, f"there is no permission to write to {above}")
+def require_report(folder: Path, names: Iterable[str] = REPORT_FILES) -> None:
+    """Raise what `write_report` would raise for want of an extra or of a folder, before the work is done; ``names`` are
+    those of all files that it will write."""
+    page.require_place(folder, names)
 
 
 def write_report(folder: Path, material: Material) -> list[Path]:
@@ -220,12 +192,7 @@ def write_report(folder: Path, material: Material) -> list[Path]:
         "report.html": report_html(material).encode("utf-8"),
         **material.files,
     }
-    real = folder_of(folder, contents)
-    try:
-        put(real, contents)
-    except OSError as error:
-        raise unwritable(folder, error.strerror or str(error)) from error
-    return [folder / name for name in contents]
+    return page.write_pages(folder, contents)
 
 
 def _charts(material: Material, pooled: Tally) -> list[Chart]:

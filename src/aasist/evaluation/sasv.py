@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from aasist.evaluation.tally import Float64, Tally, finite_scores
+
+Rates = tuple[Float64, Float64, Float64]
+"""Targets rejected, non-targets accepted, spoofs accepted: fractions (M,), one for each threshold."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,39 @@ def a_dcf(
     Scores of one system, higher = more likely the target speaker, live: of targets, of bona fide non-targets and of
     spoofs. Raises ``ValueError`` when a class is empty or a score is not a finite number.
     """
-    classes = _sorted_classes(target, nontarget, spoof)
-    thresholds = np.append(np.unique(np.concatenate(classes)), np.inf)
-    miss, nontargets, spoofs = (np.searchsorted(scores, thresholds) / len(scores) for scores in classes)
-    curve = costs.weights @ np.stack([miss, 1 - nontargets, 1 - spoofs])
+    placed = PlacedClasses(target, nontarget, spoof)
+    return least_cost(placed, placed.rates(), costs)
+
+
+def least_cost(placed: PlacedClasses, rates: Rates, costs: VerificationCosts) -> tuple[float, float]:
+    """`a_dcf` of rates at the thresholds of ``placed``."""
+    curve = costs.weights @ np.stack(rates)
     best = int(np.argmin(curve))
-    return float(curve[best]), float(thresholds[best])
+    return float(curve[best]), float(placed.thresholds[best])
+
+
+class PlacedClasses:
+    """Scores of targets, non-targets and spoofs, placed on one scale once for all draws of the trials.
+
+    ``thresholds`` (M,) are the different scores, ascending, and infinity, at which nothing is accepted. ``ValueError``
+    when a class is empty or a score is not a finite number.
+    """
+
+    def __init__(self, target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> None:
+        named = {"target": target, "non-target": nontarget, "spoof": spoof}
+        classes = [finite_scores(scores, name) for name, scores in named.items()]
+        scores = np.unique(np.concatenate(classes))
+        self.thresholds = np.append(scores, np.inf)
+        self._levels = [np.searchsorted(scores, scores_of_class) for scores_of_class in classes]
+
+    def rates(self, weights: Sequence[Float64 | None] = (None, None, None)) -> Rates:
+        """Targets rejected, non-targets accepted and spoofs accepted (M,) at each threshold, where each trial of the
+        three classes counts as often as ``weights`` say (None: once)."""
+        miss, nontargets, spoofs = (
+            np.concatenate([[0.0], np.cumsum(np.bincount(levels, times, len(self.thresholds) - 1))])
+            for levels, times in zip(self._levels, weights, strict=True)
+        )
+        return miss / miss[-1], 1 - nontargets / nontargets[-1], 1 - spoofs / spoofs[-1]
 
 
 @dataclass(frozen=True)
@@ -82,13 +113,19 @@ def concurrent_t_eer(countermeasure: Tally, target: ArrayLike, nontarget: ArrayL
     ``countermeasure`` tallies the countermeasure's scores; the arrays are the verification system's. Of all pairs of
     thresholds on the t-EER path of a spoof prevalence of 0.5, the one where both false acceptance rates differ least.
     """
-    tandem = _Tandem(countermeasure, target, nontarget, spoof)
+    placed = PlacedClasses(target, nontarget, spoof)
+    return concurrent(countermeasure, placed, placed.rates())
+
+
+def concurrent(countermeasure: Tally, placed: PlacedClasses, rates: Rates) -> TandemEer:
+    """`concurrent_t_eer` of a verification system's rates at the thresholds of ``placed``."""
+    tandem = _Tandem(countermeasure, *rates)
     points = tandem.path(0.5)
     miss, nontargets, spoofs = tandem.rates(points)
     apart = np.abs(nontargets - spoofs) + np.abs(miss - (nontargets + spoofs) / 2)
     best = int(np.argmin(apart))
     rate = float(miss[best] + nontargets[best] + spoofs[best]) / 3
-    return TandemEer(rate, float(countermeasure.scale.thresholds[points[best]]), float(tandem.thresholds[best]))
+    return TandemEer(rate, float(countermeasure.scale.thresholds[points[best]]), float(placed.thresholds[best]))
 
 
 def t_eer(
@@ -100,7 +137,8 @@ def t_eer(
     """
     if not 0 <= spoof_prevalence <= 1:
         raise ValueError(f"spoof_prevalence must be a fraction from 0 to 1, got {spoof_prevalence}")
-    tandem = _Tandem(countermeasure, target, nontarget, spoof)
+    placed = PlacedClasses(target, nontarget, spoof)
+    tandem = _Tandem(countermeasure, *placed.rates())
     points = tandem.path(spoof_prevalence)
     miss, nontargets, spoofs = tandem.rates(points)
     accepted = (1 - spoof_prevalence) * nontargets + spoof_prevalence * spoofs
@@ -111,19 +149,15 @@ def t_eer(
     return TandemEer(
         float(miss[best] + accepted[best]) / 2,
         float(countermeasure.scale.thresholds[points[best]]),
-        float(tandem.thresholds[best]),
+        float(placed.thresholds[best]),
     )
 
 
 class _Tandem:
     """Both systems' rates: the countermeasure's at its thresholds, the verification system's at its own (M,)."""
 
-    def __init__(self, countermeasure: Tally, target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> None:
-        self.cm = countermeasure
-        classes = _sorted_classes(target, nontarget, spoof)
-        self.thresholds = np.append(np.unique(np.concatenate(classes)), np.inf)
-        below = [np.searchsorted(scores, self.thresholds) / len(scores) for scores in classes]
-        self.miss, self.nontarget, self.spoof = below[0], 1 - below[1], 1 - below[2]
+    def __init__(self, countermeasure: Tally, miss: Float64, nontarget: Float64, spoof: Float64) -> None:
+        self.cm, self.miss, self.nontarget, self.spoof = countermeasure, miss, nontarget, spoof
 
     def rates(self, points: np.ndarray) -> tuple[Float64, Float64, Float64]:
         """Miss, non-target and spoof acceptance of the tandem (M,), the countermeasure being at ``points`` (M,)."""
@@ -139,8 +173,8 @@ class _Tandem:
             return miss - (1 - prevalence) * nontargets - prevalence * spoofs
 
         # Rises with the countermeasure's threshold: halving finds every crossing at once.
-        low = np.zeros(len(self.thresholds), np.intp)
-        high = np.full(len(self.thresholds), len(self.cm.miss) - 1, np.intp)
+        low = np.zeros(len(self.miss), np.intp)
+        high = np.full(len(self.miss), len(self.cm.miss) - 1, np.intp)
         while (low < high).any():
             middle = (low + high) // 2
             over = excess(middle) >= 0
@@ -148,8 +182,3 @@ class _Tandem:
             low = np.where(over, low, np.minimum(middle + 1, high))
         before = np.maximum(high - 1, 0)
         return np.where(np.abs(excess(before)) <= np.abs(excess(high)), before, high)
-
-
-def _sorted_classes(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> list[Float64]:
-    named = {"target": target, "non-target": nontarget, "spoof": spoof}
-    return [np.sort(finite_scores(scores, name)) for name, scores in named.items()]

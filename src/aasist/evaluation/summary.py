@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aasist.evaluation.bootstrap import LEVEL, ROUNDS, Interval, Measure, checked_labels, intervals
+from aasist.evaluation.bootstrap import (
+    LEVEL,
+    ROUNDS,
+    Interval,
+    Measure,
+    Resampler,
+    checked_labels,
+    intervals,
+    mean_interval,
+)
 from aasist.evaluation.calibration import cllr, min_cllr
 from aasist.evaluation.dcf import (
     ASVSPOOF5_COSTS,
@@ -38,7 +47,7 @@ from aasist.evaluation.det import (
 )
 from aasist.evaluation.tally import Float64, Tally
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the summary's keys."""
 
 FIXED_RATES = (0.01, 0.05, 0.1)
@@ -147,12 +156,19 @@ class Summary:
     choices: Choices
     asv: Asv | None
     speakers: int | None
-    """Speakers that were resampled as a whole; None: trials were resampled one by one."""
+    """Speakers that were resampled as a whole, over all trials; None: trials were resampled one by one."""
+    by_speaker: tuple[bool, bool] = (False, False)
+    """Whether bona fide trials, and whether spoofs, were resampled by speaker; those of too few speakers were not."""
+    macro_intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """Column -> interval of `macro_eer`, from draws of the whole set."""
+
+    def counted(self, column: str) -> list[str]:
+        """The values of a column that count in `macro_eer`: `FEWEST_TRIALS` or more trials of each class."""
+        return [name for name, f in self.by[column].items() if min(f.bonafide, f.spoof) >= FEWEST_TRIALS]
 
     def macro_eer(self, column: str) -> float | None:
-        """Mean EER over the values of a column with `FEWEST_TRIALS` or more trials of each class; None if there are
-        none."""
-        rates = [f.eer for f in self.by[column].values() if min(f.bonafide, f.spoof) >= FEWEST_TRIALS]
+        """Mean EER over the values of a column that are `counted`; None if there are none."""
+        rates = [self.by[column][name].eer for name in self.counted(column)]
         known = [rate for rate in rates if rate is not None]
         return float(np.mean(known)) if known else None
 
@@ -170,7 +186,9 @@ class Summary:
                 if column != "attack"
             },
             "macro_eer": {column: self.macro_eer(column) for column in self.by},
+            "macro_eer_intervals": dict(self.macro_intervals),
             "speakers": self.speakers,
+            "by_speaker": dict(zip(("bonafide", "spoof"), self.by_speaker, strict=True)),
             "asv": asdict(self.asv.pooled) if self.asv else None,
             "choices": choices,
         }
@@ -185,7 +203,7 @@ def summarise(
     """Figures of scores (N,), higher = more bona fide, with their key ``labels`` (N,), True = bona fide.
 
     ``columns`` hold (N,) text each; ``attack`` is broken down where it is there, ``speaker`` is what the bootstrap
-    resamples where two or more are known. Raises ``ValueError`` when a class is empty, a score is not finite, or a
+    resamples where enough are known (`Resampler`). Raises ``ValueError`` when a class is empty, a score is not finite, or a
     column asked for is not there.
     """
     columns, labels = columns or {}, checked_labels(labels, len(scores))
@@ -197,17 +215,25 @@ def summarise(
     if missing:
         known = ", ".join(columns) or "none"
         raise ValueError(f"no column {missing[0]!r} to break the figures down by; there are: {known}")
-    speakers, count = known_speakers(columns)
+    speakers = known_speakers(columns)[0]
     pooled = _figures(scores, labels, speakers, asv.pooled if asv else None, choices, POOLED_INTERVALS)
     names = dict.fromkeys([*(["attack"] if "attack" in columns else []), *choices.by])
+    rows_of = {name: groups(columns[name], labels) for name in names}
     by = {
         name: {
             value: _figures(scores[rows], labels[rows], _of(speakers, rows), _asv_of(asv, name, value), choices, EACH)
-            for value, rows in groups(columns[name], labels).items()
+            for value, rows in values.items()
         }
-        for name in names
+        for name, values in rows_of.items()
+        if values
     }
-    return Summary(pooled, {name: values for name, values in by.items() if values}, choices, asv, count)
+    by_speaker = Resampler(labels, speakers).by_speaker if choices.rounds else (False, False)
+    count = None if speakers is None else drawn_speakers(speakers, labels, by_speaker)
+    summary = Summary(pooled, by, choices, asv, count, by_speaker)
+    if not choices.rounds:
+        return summary
+    limits = {name: _macro_interval(summary, name, rows_of[name], scores, labels, speakers) for name in by}
+    return replace(summary, macro_intervals={name: found for name, found in limits.items() if found is not None})
 
 
 def groups(column: NDArray[Any], labels: Labels) -> dict[str, NDArray[np.intp]]:
@@ -265,15 +291,45 @@ def _figures(
         counted,
         **values,
         eer_threshold=eer_and_threshold.of(tally)[1],
-        min_cllr=min_cllr.of(tally),
         false_acceptance_at_miss={str(rate): false_acceptance_at_miss.of(tally, rate) for rate in FIXED_RATES},
         miss_at_false_acceptance={str(rate): miss_at_false_acceptance.of(tally, rate) for rate in FIXED_RATES},
         intervals=limits,
     )
 
 
+def _macro_interval(
+    summary: Summary,
+    column: str,
+    rows_of: Mapping[str, NDArray[np.intp]],
+    scores: Float64,
+    labels: Labels,
+    speakers: NDArray[Any] | None,
+) -> Interval | None:
+    counted, choices = summary.counted(column), summary.choices
+    if len(counted) < 2:  # the mean of one is that one, and has its interval
+        return summary.by[column][counted[0]].intervals.get("eer") if counted else None
+    return mean_interval(
+        eer.of,
+        [rows_of[name] for name in counted],
+        scores,
+        labels,
+        speakers=speakers,
+        rounds=choices.rounds,
+        level=choices.level,
+        seed=choices.seed,
+        threads=choices.threads,
+    )
+
+
+def drawn_speakers(speakers: NDArray[Any], labels: Labels, by_speaker: tuple[bool, bool]) -> int | None:
+    """Names of speakers among the trials that are resampled by speaker; None where there is none."""
+    drawn = speakers[np.where(labels, *by_speaker)]
+    return len(set(np.unique(drawn).tolist()) - set(NO_VALUE)) or None
+
+
 POOLED_INTERVALS = (
-    "eer", "auc", "min_tdcf_legacy", "min_tdcf", "min_dcf", "act_dcf", "cllr", "miss", "false_acceptance", "accuracy",
+    "eer", "auc", "min_tdcf_legacy", "min_tdcf", "min_dcf", "act_dcf", "cllr", "min_cllr", "miss", "false_acceptance",
+    "accuracy", "balanced_accuracy", "f1",
 )  # fmt: skip
 EACH = ("eer", "min_tdcf_legacy", "min_tdcf", "false_acceptance")
 """Figures with an interval, of all trials and of each group."""
@@ -292,6 +348,7 @@ def _measures(asv: AsvRates | None, choices: Choices) -> dict[str, Measure]:
         "min_dcf": lambda tally: min_dcf.of(tally, choices.costs),
         "act_dcf": lambda tally: act_dcf.of(tally, choices.costs),
         "cllr": cllr.of,
+        "min_cllr": min_cllr.of,
     }
     if asv is not None:
         measures["min_tdcf_legacy"] = _tandem(min_tdcf_legacy.of, asv, choices)

@@ -10,11 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 from aasist.evaluation.bootstrap import Difference, Interval
 from aasist.evaluation.charts import printable
-from aasist.evaluation.summary import FEWEST_TRIALS, Figures, Summary
+from aasist.evaluation.summary import Choices, Figures, Summary
 
 NOTHING = "–"
 NAMES = {
@@ -27,6 +27,8 @@ NAMES = {
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "f1", "miss", "false_acceptance")
 COSTS = ("min_tdcf", "min_tdcf_legacy", "min_dcf", "act_dcf")
 BITS = ("cllr", "min_cllr")
+WIDE = 1e4
+"""Numbers from here on are printed as 1.235e+06."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Table:
         return "\n".join(out)
 
 
-_NUMBER = re.compile(rf"([-+<]?\d[\d.,e-]*( %)?( \(.+ to .+\))?|{NOTHING})?")
+_NUMBER = re.compile(rf"([-+<]?\d[\d.,e+-]*( %)?( \(.+ to .+\))?|{NOTHING})?")
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,12 @@ class StressRow:
     """Equal error rate, a fraction; None where it is unknown."""
     interval: Interval | None = None
     """Its bootstrap interval."""
+    paired: int | None = None
+    """Trials scored both under the condition and as they are; None where the latter were not scored."""
     change: float | None = None
-    """EER minus that of the recordings as they are; a fraction."""
+    """EER of those under the condition minus their EER as they are; a fraction."""
+    change_interval: Interval | None = None
+    """Its paired bootstrap interval; None for the recordings as they are, whose change is 0."""
     unavailable: str | None = None
     """Why the condition was not run."""
 
@@ -100,7 +106,7 @@ def value_text(name: str, value: float | None, limits: Interval | None = None) -
         return NOTHING
     if name in COSTS or name in BITS:
         decimals = 4 if name in COSTS else 3
-        return f"{value:.{decimals}f}" + _limits(limits, decimals, 1)
+        return fixed(value, decimals) + _limits(limits, decimals, 1)
     return percent(value, limits) if name in NAMES else f"{value:.4g}" + _limits(limits, 4, 1)
 
 
@@ -114,7 +120,11 @@ def headline_table(summary: Summary) -> Table:
             rows.append((said + at, value_text(name, value, pooled.intervals.get(name))))
         if name == "eer":
             means = {column: summary.macro_eer(column) for column in summary.by}
-            rows += [(f"mean EER by {column}", percent(mean)) for column, mean in means.items() if mean is not None]
+            rows += [
+                (f"mean EER by {column}", percent(mean, summary.macro_intervals.get(column)))
+                for column, mean in means.items()
+                if mean is not None
+            ]
     for rate, share in (pooled.false_acceptance_at_miss or {}).items():
         rows.append((f"spoofs accepted where {100 * float(rate):g} % of bona fide are rejected", percent(share)))
     for rate, share in (pooled.miss_at_false_acceptance or {}).items():
@@ -132,8 +142,8 @@ def breakdown_table(summary: Summary, column: str) -> Table:
     rows.append(_breakdown_row("all trials", pooled, with_tdcf))
     mean = summary.macro_eer(column)
     if mean is not None:
-        counted = sum(f.eer is not None and min(f.bonafide, f.spoof) >= FEWEST_TRIALS for f in by.values())
-        rows.append((f"mean of {counted}", "", "", percent(mean, unit=""), *[""] * (2 + with_tdcf)))
+        said = percent(mean, summary.macro_intervals.get(column), unit="")
+        rows.append((f"mean of {len(summary.counted(column))}", "", "", said, *[""] * (2 + with_tdcf)))
     return Table(tuple(headers), tuple(rows))
 
 
@@ -143,11 +153,11 @@ def stress_table(rows: Iterable[StressRow]) -> Table:
     for row in rows:
         about = (row.condition, row.group, row.description)
         if row.unavailable is not None:
-            cells.append((*about, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, f"not run: {row.unavailable}"))
+            cells.append((*about, *[NOTHING] * 6, f"not run: {row.unavailable}"))
         else:
-            change = NOTHING if row.change is None else f"{round(100 * row.change, 2) + 0.0:+.2f}"
-            counts = (f"{row.bonafide:,}", f"{row.spoof:,}", f"{row.unscored:,}")
-            cells.append((*about, *counts, percent(row.eer, row.interval, unit=""), change, ""))
+            paired = NOTHING if row.paired is None else f"{row.paired:,}"
+            counts = (f"{row.bonafide:,}", f"{row.spoof:,}", f"{row.unscored:,}", paired)
+            cells.append((*about, *counts, percent(row.eer, row.interval, unit=""), _change(row), ""))
     headers = (
         "condition",
         "group",
@@ -155,25 +165,35 @@ def stress_table(rows: Iterable[StressRow]) -> Table:
         "bona fide",
         "spoofs",
         "unscored",
+        "paired",
         "EER, % (interval)",
-        "change, points",
+        "change, points (interval)",
     )
     noted = any(row[-1] for row in cells)
     return Table((*headers, "note") if noted else headers, tuple(row if noted else row[:-1] for row in cells))
 
 
+def worst_row(rows: Iterable[StressRow]) -> StressRow | None:
+    """The condition that raises the EER most, on the trials scored in both cases; where no change is known, the one with
+    the highest EER. None where no condition raises it or none has an EER."""
+    known = [row for row in rows if row.eer is not None and row.unavailable is None]
+    changed = [(row.change, row) for row in known if row.change is not None]
+    if changed:
+        change, worst = max(changed, key=lambda pair: pair[0])
+        return worst if change > 0 else None
+    return max(known, key=lambda row: row.eer or 0.0, default=None)
+
+
 def worst_condition(rows: Iterable[StressRow]) -> str:
-    """A sentence that names the condition with the highest EER."""
-    known = [(row.eer, row) for row in rows if row.eer is not None and row.unavailable is None]
-    if not known:
-        return "No condition has an equal error rate."
-    rate, worst = max(known, key=lambda pair: pair[0])
-    if worst.change is not None and worst.change <= 0:
+    """A sentence that names `worst_row`."""
+    rows = list(rows)
+    worst = worst_row(rows)
+    if worst is None:
+        if all(row.eer is None or row.unavailable is not None for row in rows):
+            return "No condition has an equal error rate."
         return "No condition raises the equal error rate."
-    change = (
-        "" if worst.change is None else f", {percent(worst.change, unit='')} points above the recordings as they are"
-    )
-    return f"Worst condition: {worst.condition}, EER {percent(rate, worst.interval)}{change}."
+    change = "" if worst.change is None else f"; {_change(worst, ' points')} against the recordings as they are"
+    return f"Worst condition: {worst.condition}, EER {percent(worst.eer, worst.interval)}{change}."
 
 
 def choices_table(summary: Summary) -> Table:
@@ -206,14 +226,14 @@ def comparison_table(name_a: str, name_b: str, differences: Mapping[str, Differe
         factor, decimals = (
             (1, 4) if name in COSTS else (1, 3) if name in BITS else (100, 2) if name in NAMES else (1, 4)
         )
-        difference = f"{round(factor * found.difference, decimals) + 0.0:+.{decimals}f}" + _limits(
+        difference = fixed(round(factor * found.difference, decimals) + 0.0, decimals, sign="+") + _limits(
             found.interval, decimals, factor
         )
         said = NAMES.get(name, name) + (", %" if factor == 100 else "")
         rows.append(
             (
                 said,
-                *(f"{factor * value:.{decimals}f}" for value in (found.a, found.b)),
+                *(fixed(factor * value, decimals) for value in (found.a, found.b)),
                 difference,
                 f"{found.p_value:.2g}",
             )
@@ -226,10 +246,36 @@ def stress_dicts(rows: Iterable[StressRow]) -> list[dict[str, Any]]:
     return [asdict(row) for row in rows]
 
 
-def resampled(summary: Summary) -> str:
+def stress_values(rows: Iterable[StressRow]) -> dict[str, Any]:
+    """What JSON says of a stressed evaluation: ``stress``, a row a condition, and ``worst_condition``, its name or None."""
+    rows = list(rows)
+    worst = worst_row(rows)
+    return {"stress": stress_dicts(rows), "worst_condition": None if worst is None else worst.condition}
+
+
+class Resampled(Protocol):
+    """What has intervals: a summary, a comparison."""
+
+    @property
+    def choices(self) -> Choices: ...
+    @property
+    def speakers(self) -> int | None: ...
+    @property
+    def by_speaker(self) -> tuple[bool, bool]: ...
+
+
+def resampled(summary: Resampled) -> str:
+    """What the bootstrap drew: speakers of both classes, of one, or of none."""
     if not summary.choices.rounds:
         return "nothing"
-    return "trials" if summary.speakers is None else f"{summary.speakers:,} speakers, and trials within them"
+    if summary.speakers is None:
+        return "trials"
+    speakers = f"{summary.speakers:,} speakers"
+    bonafide, spoof = summary.by_speaker
+    if bonafide and spoof:
+        return speakers
+    own, other = ("bona fide trials", "spoofs") if bonafide else ("spoofs", "bona fide trials")
+    return f"{speakers} of {own}, and {other} one by one"
 
 
 def markdown_text(text: str) -> str:
@@ -246,16 +292,27 @@ def _breakdown_row(name: str, figures: Figures, with_tdcf: bool) -> tuple[str, .
     return (*cells, percent(figures.false_acceptance, limits.get("false_acceptance"), unit=""))
 
 
+def _change(row: StressRow, unit: str = "") -> str:
+    if row.change is None:
+        return NOTHING
+    return f"{round(100 * row.change, 2) + 0.0:+.2f}{unit}" + _limits(row.change_interval, 2, 100)
+
+
 def _level(summary: Summary) -> str:
     return f" ({100 * summary.choices.level:g} % interval)" if summary.choices.rounds else ""
 
 
 def _limits(limits: Interval | None, decimals: int, factor: int) -> str:
-    return "" if limits is None else " ({:.{d}f} to {:.{d}f})".format(*(factor * limit for limit in limits), d=decimals)
+    return "" if limits is None else f" ({' to '.join(fixed(factor * limit, decimals) for limit in limits)})"
 
 
 def number(value: float) -> str:
     return f"{value:.4g}"
+
+
+def fixed(value: float, decimals: int, *, sign: str = "-") -> str:
+    """A number with so many decimals, from `WIDE` on with four digits: costs of scores that are no llr know no bound."""
+    return f"{value:{sign}.{decimals}f}" if abs(value) < WIDE else f"{value:{sign}.4g}"
 
 
 def _cells(text: str) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aasist.errors import ProtocolError
 from aasist.protocol.lines import StrPath, first_line, shown
 from aasist.protocol.table import Table, read_columns, read_header_columns, require_columns
-from aasist.trial import Strings, strings
+from aasist.trial import Booleans, Strings, strings
 
 Float64 = NDArray[np.float64]
 
@@ -30,8 +30,13 @@ _METADATA_LAYOUTS = {
 _TRIALS_2019 = ("attack", "key", "score")
 _TRIALS_2021 = ("speaker", "id", "score")
 _TRIALS_5 = ("speaker", "id", "gender", "attack", "key")
-_OTHER_NAMES = {"spk": "speaker", "filename": "id", "asv-score": "score", "asv_score": "score", "asv-label": "key"}
-_OTHER_NAMES |= {"asv_label": "key"}
+_OTHER_NAMES = {
+    **{"spk": "speaker", "tar_spk_anon": "speaker", "filename": "id", "trial_anon": "id"},
+    **{"asv-score": "score", "asv_score": "score", "asv-label": "key", "asv_label": "key", "cm-label": "cm_label"},
+}
+"""What evaluation-package/util.py of github.com/asvspoof-challenge/asvspoof5 calls the columns -> what they are here."""
+_DUMMY = ("track_2_tag", "dummy")
+"""Column and value in the full keys of ASVspoof 5 of trials that take no part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +67,10 @@ def read_asv_scores(path: StrPath, *, key: StrPath | None = None, where: Mapping
     """
     number, line = first_line(path)
     words = line.split()
-    header = {_OTHER_NAMES.get(word.strip(), word.strip()) for word in line.split("\t")}
-    if "score" in header:
-        table = _renamed(read_header_columns(path, "\t", quoted=False))
+    if "score" in names_in(line):
+        table = read_named(path, line)
         if "key" not in table.columns:
-            table = _with_trial_list(table, key, path)
+            table = with_key(table, key, path)
     elif len(words) == 3 and words[1] in KINDS:
         table = read_columns(path, {3: _TRIALS_2019}, what="ASV scores")
     elif len(words) == 3:
@@ -83,12 +87,7 @@ def read_asv_scores(path: StrPath, *, key: StrPath | None = None, where: Mapping
 
 def _by_kind(table: Table, where: Mapping[str, str], path: StrPath) -> AsvScores:
     require_columns(table, where)
-    key, scores = table.columns["key"], table.numbers("score")
-    rows = {kind: np.asarray(key == kind) for kind in KINDS}
-    unknown = np.flatnonzero(~(rows["target"] | rows["nontarget"] | rows["spoof"]))
-    if unknown.size:
-        row = int(unknown[0])
-        raise table.error(f"the key must be target, nontarget or spoof, got {shown(str(key[row]))}", row)
+    rows, scores = rows_by_kind(table), table.numbers("score")
     picked = np.ones(len(table), bool)
     for column, value in where.items():
         picked &= np.asarray(table.columns[column] == value)
@@ -99,6 +98,31 @@ def _by_kind(table: Table, where: Mapping[str, str], path: StrPath) -> AsvScores
             raise ProtocolError(f"holds no {kind} trial{of}: a tandem cost needs all of {', '.join(KINDS)}", path=path)
     attacks = table.columns["attack"][rows["spoof"]] if "attack" in table.columns else None
     return AsvScores(scores[rows["target"]], scores[rows["nontarget"]], scores[rows["spoof"]], attacks, str(path))
+
+
+def rows_by_kind(table: Table) -> dict[str, Booleans]:
+    """Which rows (N,) are of each of `KINDS`, and of none: dummies of ASVspoof 5; `ProtocolError` for another key."""
+    key = table.columns["key"]
+    column, dummy = _DUMMY
+    is_dummy = np.asarray(table.columns[column] == dummy) if column in table.columns else np.zeros(len(table), bool)
+    rows = {kind: np.asarray(key == kind) & ~is_dummy for kind in KINDS}
+    unknown = np.flatnonzero(~(rows["target"] | rows["nontarget"] | rows["spoof"] | is_dummy))
+    if unknown.size:
+        row = int(unknown[0])
+        raise table.error(f"the key must be target, nontarget or spoof, got {shown(str(key[row]))}", row)
+    return rows
+
+
+def names_in(line: str) -> set[str]:
+    """The columns that a header names, by their names here."""
+    return {_OTHER_NAMES.get(word.strip(), word.strip()) for word in line.split("\t" if "\t" in line else None)}
+
+
+def read_named(path: StrPath, header: str) -> Table:
+    """A file whose first line is ``header``, separated by tabs or else by single spaces, its columns by their names here."""
+    table = read_header_columns(path, "\t" if "\t" in header else " ", quoted=False)
+    columns = {_OTHER_NAMES.get(name, name): column for name, column in table.columns.items()}
+    return Table(columns, table.lines, table.path)
 
 
 def _with_metadata(scores: Table, key: StrPath | None, path: StrPath) -> Table:
@@ -121,16 +145,19 @@ def _with_metadata(scores: Table, key: StrPath | None, path: StrPath) -> Table:
     return Table({**metadata.columns, "score": scores.columns["score"]}, scores.lines, path)
 
 
-def _with_trial_list(scores: Table, key: StrPath | None, path: StrPath) -> Table:
-    """Scores with the key of each pair of speaker and trial, from a file of its own."""
+def with_key(scores: Table, key: StrPath | None, path: StrPath) -> Table:
+    """Scores with the key of each pair of speaker and trial, from a file of its own: one of the evaluation package of
+    ASVspoof 5, or a trial list. Both hold the same pairs, in any order."""
     if key is None:
         raise ProtocolError("the header lacks the column 'asv-label': name the file that holds the key", path=path)
     require_columns(scores, ["speaker", "id"])
-    if "\t" in first_line(key)[1] and "filename" in first_line(key)[1].split("\t"):
-        listed = _renamed(read_header_columns(key, "\t", quoted=False))
+    header = first_line(key)[1]
+    if "id" in names_in(header):
+        listed = read_named(key, header)
         require_columns(listed, ["speaker", "id", "key"])
     else:
         listed = read_columns(key, {5: _TRIALS_5}, what="a list of ASV trials")
+    rows_by_kind(listed)
     for table in (listed, scores):
         table.require_unique(strings(f"{trial} of {speaker}" for speaker, trial in _pairs(table)))
     rows = {pair: row for row, pair in enumerate(_pairs(listed))}
@@ -142,13 +169,8 @@ def _with_trial_list(scores: Table, key: StrPath | None, path: StrPath) -> Table
     if len(scores) != len(listed):
         raise ProtocolError(f"holds {len(scores)} scores, but {key} {len(listed)} trials", path=path)
     known = {name: column[order] for name, column in listed.columns.items()}
-    return Table({**known, "score": scores.columns["score"]}, scores.lines, path)
+    return Table({**scores.columns, **known}, scores.lines, path)
 
 
 def _pairs(table: Table) -> list[tuple[str, str]]:
     return list(zip(table.columns["speaker"].tolist(), table.columns["id"].tolist(), strict=True))
-
-
-def _renamed(table: Table) -> Table:
-    columns = {_OTHER_NAMES.get(name, name): column for name, column in table.columns.items()}
-    return Table(columns, table.lines, table.path)

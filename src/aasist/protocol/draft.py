@@ -1,38 +1,29 @@
-"""Files that are written whole or not at all."""
+"""Files of trials and scores that are written whole or not at all, and what is said when they cannot be."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from aasist import files
 from aasist.errors import ProtocolError
 from aasist.protocol.lines import StrPath
 
 
 @contextmanager
 def replacing(path: StrPath) -> Iterator[io.BufferedWriter]:
-    """A new file beside ``path`` that takes its place when the block ends, and vanishes when the block fails.
-
-    `ProtocolError` when the folder is missing or cannot be written to.
-    """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    """`files.replacing`; `ProtocolError` when the folder is missing or the file cannot be written to."""
     try:
-        # Not tempfile: its files are for their owner alone, and would stay so.
-        with open(draft, "xb") as file:
+        with files.replacing(path) as file:
             yield file
-        draft.replace(target)
     except OSError as error:
-        where = f"the folder {target.parent}" if isinstance(error, FileNotFoundError) else "the file"
+        missing = isinstance(error, FileNotFoundError)
+        where = f"the folder {Path(os.path.realpath(path)).parent}" if missing else "the file"
         raise ProtocolError(f"{where} cannot be written to: {error.strerror or error}", path=path) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink()
 
 
 @contextmanager

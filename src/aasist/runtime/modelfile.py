@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import UnionType
 
+from aasist import files
 from aasist.errors import ModelError
 from aasist.runtime import wire
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
@@ -120,16 +120,14 @@ def _is_finite(value: object) -> bool:
 def write(path: Path | str, onnx: bytes, notes: ModelNotes) -> str:
     """Put ``notes`` and a digest into ONNX bytes, replacing what was there, and write them -> the file's sha256.
 
-    The file is there whole or not at all. A link stays one: what it leads to is replaced.
+    The file is there whole or not at all. A link stays one: what it leads to is replaced. ``ModelError`` where the bytes
+    are not ONNX or the file cannot be written.
     """
     content = with_notes(onnx, notes)
-    path = Path(os.path.realpath(path))
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        files.write(path, content)
+    except OSError as error:
+        raise ModelError("output", f"{path}: cannot be written: {error.strerror or error}") from error
     return hashlib.sha256(content).hexdigest()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aasist.errors import AudioError
-from aasist.evaluation.bootstrap import intervals
+from aasist.evaluation.bootstrap import compare, intervals
 from aasist.evaluation.det import eer
 from aasist.evaluation.summary import Choices, known_speakers
 from aasist.evaluation.tables import StressRow
@@ -39,13 +41,13 @@ def stress_rows(
     """The EER of the detector on ``trials`` (which have a key) under each condition, and its change against ``clean``.
 
     ``clean`` comes first where it is asked for. Trials that cannot be read or scored under a condition are counted and take
-    no part in its EER; a condition that this installation cannot apply gives a row that says why. ``first_window``:
+    no part in its EER; the change is that of the trials scored in both cases, with a paired interval. A condition that this installation cannot apply gives a row that says why. ``first_window``:
     scored `by_first_window`, otherwise `by_detection`.
     """
     assert trials.bonafide is not None
     ordered = sorted(conditions, key=lambda condition: condition.name != CLEAN)
     speakers = known_speakers(trials.columns)[0]
-    clean_eer: float | None = None
+    clean: Float64 | None = None
     unreadable: set[int] = set()
 
     def read(row: int) -> Float32:
@@ -57,19 +59,16 @@ def stress_rows(
 
     for condition in ordered:
         if condition.unavailable is not None:
-            yield StressRow(
-                condition.name, condition.group, condition.description, 0, 0, 0, None, None, None, condition.unavailable
-            )
+            yield StressRow(condition.name, condition.group, condition.description, unavailable=condition.unavailable)
             continue
         ((_, scores),) = stressed(
             [condition], trials, read, _scorer(detector, first_window), seed=choices.seed, cache=cache,
             threads=detector.threads, progress=progress,
         )  # fmt: skip
         scores[list(unreadable)] = np.nan
-        row = _row(condition, scores, trials, speakers, choices, clean_eer)
-        if condition.name == CLEAN and row.eer is not None:
-            clean_eer, row = row.eer, replace(row, change=0.0)
-        yield row
+        if condition.name == CLEAN:
+            clean = scores
+        yield _row(condition, scores, clean, trials.bonafide, speakers, choices)
 
 
 def _scorer(detector: Detector, first_window: bool) -> Callable[[Float32], float]:
@@ -87,24 +86,52 @@ def _scorer(detector: Detector, first_window: bool) -> Callable[[Float32], float
 def _row(
     condition: Condition,
     scores: Float64,
-    trials: Trials,
-    speakers: np.ndarray | None,
+    clean: Float64 | None,
+    bonafide: NDArray[np.bool_],
+    speakers: NDArray[Any] | None,
     choices: Choices,
-    clean_eer: float | None,
 ) -> StressRow:
-    assert trials.bonafide is not None
     scored = np.isfinite(scores)
-    labels, values = trials.bonafide[scored], scores[scored]
-    bonafide = int(labels.sum())
-    counts = (bonafide, len(labels) - bonafide, len(scores) - len(labels))
-    named = (condition.name, condition.group, condition.description)
-    if not bonafide or bonafide == len(labels):
-        return StressRow(*named, *counts, None, None, None, None)
-    rate = eer(values[labels], values[~labels])
-    limits = None
-    if choices.rounds:
-        limits = intervals(
-            {"eer": eer.of}, values, labels, speakers=None if speakers is None else speakers[scored],
-            rounds=choices.rounds, level=choices.level, seed=choices.seed, threads=choices.threads,
-        )["eer"]  # fmt: skip
-    return StressRow(*named, *counts, rate, limits, None if clean_eer is None else rate - clean_eer, None)
+    labels, values = bonafide[scored], scores[scored]
+    accepted = int(labels.sum())
+    row = StressRow(
+        condition.name,
+        condition.group,
+        condition.description,
+        accepted,
+        len(labels) - accepted,
+        len(scores) - len(labels),
+    )
+    if _both_classes(labels):
+        limits = None
+        if choices.rounds:
+            limits = intervals({"eer": eer.of}, values, labels, **_drawn(speakers, scored, choices))["eer"]
+        row = replace(row, eer=eer(values[labels], values[~labels]), interval=limits)
+    if clean is None:
+        return row
+    both = scored & np.isfinite(clean)
+    row = replace(row, paired=int(both.sum()))
+    if not _both_classes(bonafide[both]):
+        return row
+    if condition.name == CLEAN:
+        return replace(row, change=0.0)
+    labels, under, before = bonafide[both], scores[both], clean[both]
+    if not choices.rounds:
+        return replace(row, change=eer(under[labels], under[~labels]) - eer(before[labels], before[~labels]))
+    found = compare({"eer": eer.of}, under, before, labels, **_drawn(speakers, both, choices))["eer"]
+    return replace(row, change=found.difference, change_interval=found.interval)
+
+
+def _both_classes(labels: NDArray[np.bool_]) -> bool:
+    return bool(labels.any() and not labels.all())
+
+
+def _drawn(speakers: NDArray[Any] | None, rows: NDArray[np.bool_], choices: Choices) -> dict[str, Any]:
+    """What tells the bootstrap how to draw those ``rows`` of the trials."""
+    return {
+        "speakers": None if speakers is None else speakers[rows],
+        "rounds": choices.rounds,
+        "level": choices.level,
+        "seed": choices.seed,
+        "threads": choices.threads,
+    }
