@@ -424,6 +424,16 @@ def test_output_onto_the_model_or_a_recording_is_wrong_usage_and_both_stay_as_th
     assert {path.name for path in tmp_path.iterdir()} == {"mine.onnx", "call", "link.jsonl"}
 
 
+def test_a_name_no_file_can_have_costs_its_own_verdict_where_the_output_replaces_a_file(
+    detect: Detect, clip: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "verdicts.jsonl"
+    output.write_text("from before\n")
+    assert detect("-o", output, "a" * 300, clip).exit_code == 1
+    verdicts = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [verdict["error"] is None for verdict in verdicts] == [False, True]
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(143), BrokenPipeError()], ids=repr)
 def test_what_was_done_when_the_work_was_stopped_is_kept_under_a_name_that_says_so(
     stop: BaseException, detect: Detect, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

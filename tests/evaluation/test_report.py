@@ -510,7 +510,7 @@ def test_a_file_that_holds_no_metrics_is_an_error_that_names_it(tmp_path: Path, 
         read_metrics(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00", pytest.param("[" * 100_000, id="nested")])
 def test_a_file_that_is_no_json_object_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(ProtocolError, match=r"m\.json: "):

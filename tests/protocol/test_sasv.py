@@ -67,6 +67,27 @@ def test_a_full_key_is_separated_by_spaces_and_its_dummies_take_no_part(tmp_path
     assert as_lists(read_sasv_scores(tmp_path / "s", key=tmp_path / "key")) == EXPECTED
 
 
+def test_what_else_stands_on_the_line_of_a_dummy_does_not_matter(tmp_path: Path) -> None:
+    write_lines(tmp_path / "s", [HEADER, *ROWS, "E_3\tE_03\t-\t9\t9"])
+    key = [
+        "tar_spk_anon trial_anon cm_label asv_label track_2_tag attack_anon",
+        "E_1 E_02 spoof spoof eval A17",
+        "E_1 E_01 bonafide target eval bonafide",
+        "E_2 E_01 bonafide nontarget eval bonafide",
+        "E_3 E_03 spoof spoof dummy A17",
+    ]
+    write_lines(tmp_path / "key", key)
+    assert as_lists(read_sasv_scores(tmp_path / "s", key=tmp_path / "key")) == EXPECTED
+
+
+def test_scores_that_stand_in_the_key_replace_none(tmp_path: Path) -> None:
+    write_lines(tmp_path / "s", [HEADER, *ROWS])
+    labelled = [f"{row.split()[0]}\t{row.split()[1]}\t7\t{kind}" for row, kind in zip(ROWS, EXPECTED[0], strict=True)]
+    for name in ("asv-score", "cm-score", "sasv-score"):
+        write_lines(tmp_path / "key", [f"spk\tfilename\t{name}\tasv-label", *labelled])
+        assert as_lists(read_sasv_scores(tmp_path / "s", key=tmp_path / "key")) == EXPECTED
+
+
 def test_a_column_of_strokes_is_a_system_that_gives_no_such_score(tmp_path: Path) -> None:
     rows = ["E_1\tE_01\t-\t-\t5", "E_2\tE_01\t-\t-\t-5", "E_1\tE_02\t-\t-\t0.5"]
     write_lines(tmp_path / "s", [HEADER, *rows])
@@ -88,6 +109,16 @@ def test_four_columns_without_a_header_are_those_of_the_authors_of_the_a_dcf(tmp
         ([HEADER, *ROWS[:2]], KEY, "s: holds 2 scores, but "),
         ([HEADER, *ROWS, "E_9\tE_02\t1\t1\t1"], KEY, "s:5: the trial E_02 of the speaker E_9 is not in "),
         ([HEADER, *ROWS, ROWS[0]], KEY, "s:5: trial 'E_01 of E_1' stands on line 2 already"),
+        (
+            ["E_1 E_01 5 target", "E_1 E_02 1 spoof", "E_2 E_01 1 nontarget", "E_1 E_02 1 spoof"],
+            None,
+            "s:4: trial 'E_02 of E_1' stands on line 2 already",
+        ),
+        (
+            [f"{HEADER}\tasv-label", f"{ROWS[0]}\ttarget", f"{ROWS[0]}\ttarget"],
+            None,
+            "s:3: trial 'E_01 of E_1' stands on line 2 already",
+        ),
         ([HEADER, *ROWS[:2], "E_1\tE_02\t1\t1"], KEY, "s:4: expected 5 columns as in the header"),
         ([HEADER, *ROWS], [*KEY[:3], "E_2\tE_01\tbonafide\timpostor"], "key:4: the key must be target, nontarget or"),
         (

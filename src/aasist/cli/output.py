@@ -60,13 +60,17 @@ def require_output(output: Path, paths: tuple[str, ...], model: str) -> None:
         raise click.UsageError(f"{output} has the name of a recording: JSON lines go to a file such as verdicts.jsonl")
     if output == Path(STANDARD_INPUT):
         raise click.UsageError("-o wants the name of a file; --json writes to standard output")
-    if output.exists() and Path(model).exists() and output.samefile(model):
+    if _is_same(output, model):
         raise click.UsageError(f"{output} is the model: it would be replaced")
-    if output.exists() and any(
-        is_stream(output, 0) if path == STANDARD_INPUT else Path(path).exists() and output.samefile(path)
-        for path in paths
-    ):
+    if any(is_stream(output, 0) if path == STANDARD_INPUT else _is_same(output, path) for path in paths):
         raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
+
+
+def _is_same(output: Path, path: str) -> bool:
+    try:
+        return output.samefile(path)
+    except OSError:  # one of them is not there, or cannot be: a name too long, a folder that may not be entered
+        return False
 
 
 def is_stream(path: Path, stream: int) -> bool:

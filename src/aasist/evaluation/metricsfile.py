@@ -61,7 +61,7 @@ def read_metrics(path: Path) -> tuple[Summary, tuple[StressRow, ...]]:
         return summary_from_dict(values), stress_from_dict(values)
     except OSError as error:
         raise ProtocolError(f"cannot be read: {error.strerror}", path=path) from error
-    except ValueError as error:  # of JSON and of UTF-8 too
+    except (ValueError, RecursionError) as error:  # of JSON and of UTF-8 too
         raise ProtocolError(str(error), path=path) from error
 
 

@@ -159,7 +159,7 @@ def with_key(scores: Table, key: StrPath | None, path: StrPath) -> Table:
         listed = read_columns(key, {5: _TRIALS_5}, what="a list of ASV trials")
     rows_by_kind(listed)
     for table in (listed, scores):
-        table.require_unique(strings(f"{trial} of {speaker}" for speaker, trial in _pairs(table)))
+        require_unique_pairs(table)
     rows = {pair: row for row, pair in enumerate(_pairs(listed))}
     try:
         order = np.array([rows[pair] for pair in _pairs(scores)], dtype=np.int64)
@@ -168,8 +168,14 @@ def with_key(scores: Table, key: StrPath | None, path: StrPath) -> Table:
         raise scores.error(f"the trial {pair[1]} of the speaker {pair[0]} is not in {key}", row) from None
     if len(scores) != len(listed):
         raise ProtocolError(f"holds {len(scores)} scores, but {key} {len(listed)} trials", path=path)
-    known = {name: column[order] for name, column in listed.columns.items()}
+    # A key may be another system's score file: its scores are not those asked for.
+    known = {name: column[order] for name, column in listed.columns.items() if not name.endswith("score")}
     return Table({**scores.columns, **known}, scores.lines, path)
+
+
+def require_unique_pairs(table: Table) -> None:
+    """`ProtocolError` naming both lines when a trial of one speaker stands twice."""
+    table.require_unique(strings(f"{trial} of {speaker}" for speaker, trial in _pairs(table)))
 
 
 def _pairs(table: Table) -> list[tuple[str, str]]:

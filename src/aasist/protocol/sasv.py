@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aasist.errors import ProtocolError
-from aasist.protocol.asv import KINDS, names_in, read_named, rows_by_kind, with_key
+from aasist.protocol.asv import KINDS, names_in, read_named, require_unique_pairs, rows_by_kind, with_key
 from aasist.protocol.lines import StrPath, first_line, shown
 from aasist.protocol.table import Table, read_columns, require_columns
 from aasist.trial import Strings
@@ -60,8 +60,11 @@ def read_sasv_scores(path: StrPath, *, key: StrPath | None = None) -> SasvScores
         require_columns(table, ["speaker", "id"])
         if key is not None or "key" not in table.columns:
             table = with_key(table, key, path)
+        else:
+            require_unique_pairs(table)
     elif len(line.split()) == len(_WITHOUT_HEADER) and key is None:
         table = read_columns(path, {len(_WITHOUT_HEADER): _WITHOUT_HEADER}, what="SASV scores")
+        require_unique_pairs(table)
     else:
         raise ProtocolError(
             "expected a header with spk, filename and sasv-score (cm-score, asv-score), or lines such as "
@@ -77,20 +80,22 @@ def _checked(table: Table, path: StrPath) -> SasvScores:
     for kind in KINDS:
         if not rows[kind].any():
             raise ProtocolError(f"holds no {kind} trial: all of {', '.join(KINDS)} are needed", path=path)
-    _require_agreement(table, rows["spoof"])
+    # What a key calls a dummy takes no part, whatever else stands on its line.
     picked = rows["target"] | rows["nontarget"] | rows["spoof"]
-    scores = {field: _scores(table, columns, picked) for field, columns in _SCORES.items()}
+    table = Table({name: column[picked] for name, column in table.columns.items()}, table.lines[picked], path)
+    _require_agreement(table, rows["spoof"][picked])
+    scores = {field: _scores(table, columns) for field, columns in _SCORES.items()}
     if scores["sasv"] is None and (scores["cm"] is None or scores["asv"] is None):
         raise ProtocolError("expected sasv-score, or both of cm-score and asv-score: the others are '-'", path=path)
-    return SasvScores(table.columns["key"][picked], table.columns["speaker"][picked], **scores, source=str(path))
+    return SasvScores(table.columns["key"], table.columns["speaker"], **scores, source=str(path))
 
 
-def _scores(table: Table, names: tuple[str, ...], picked: NDArray[np.bool_]) -> Float64 | None:
+def _scores(table: Table, names: tuple[str, ...]) -> Float64 | None:
     """The scores of one system (N,); None where there is no such column, or nothing in it."""
     name = next((name for name in names if name in table.columns), None)
     if name is None or np.asarray(table.columns[name] == _NOTHING).all():
         return None
-    return table.numbers(name)[picked]
+    return table.numbers(name)
 
 
 def _require_agreement(table: Table, is_spoof: NDArray[np.bool_]) -> None:
