@@ -83,6 +83,17 @@ def test_a_drawn_speaker_brings_all_its_trials_of_both_classes() -> None:
     assert any(bonafide[-1] != spoof[-1] for bonafide, spoof in rounds), "trials of unknown speakers are drawn apart"
 
 
+def test_a_class_that_is_mostly_one_speaker_is_drawn_trial_by_trial() -> None:
+    """However many strangers stand beside one voice, a draw of speakers is that voice, none, one or many times over."""
+    labels = np.arange(120) < 60
+    others = [f"s{n}" for n in range(60)]
+    by_speaker = {
+        share: Resampler(labels, np.array([*others, *["voice"] * share, *["-"] * (60 - share)])).by_speaker
+        for share in (30, 31)
+    }
+    assert by_speaker == {30: (True, True), 31: (True, False)}
+
+
 @pytest.mark.parametrize(("count", "by_speaker"), [(FEWEST_SPEAKERS, True), (FEWEST_SPEAKERS - 1, False)])
 def test_a_class_of_too_few_speakers_is_drawn_trial_by_trial_and_the_other_by_speaker(
     count: int, by_speaker: bool

@@ -21,6 +21,8 @@ LEVEL = 0.95
 FEWEST_SPEAKERS = 5
 """Speakers that a class needs to be drawn by speaker. With one, every draw is the same and the error looks certain; in
 simulation (docs/log.md) draws of speakers hold the true rate as often as draws of trials from about five on."""
+MOST_OF_ONE_SPEAKER = 0.5
+"""Share of a class's trials that one speaker may have: above it, however many others there are, a draw is that speaker's."""
 
 Measure = Callable[[Tally], float]
 Interval = tuple[float, float]
@@ -41,7 +43,8 @@ class Resampler:
     """Draws trials anew from one set: by speaker where speakers are known and enough, else one by one within each class.
 
     A drawn speaker brings all its trials, of both classes where both are drawn by speaker. A class with fewer than
-    `FEWEST_SPEAKERS` is drawn trial by trial: its interval then holds for these speakers, and says nothing of others.
+    `FEWEST_SPEAKERS`, or with most of its trials by one, is drawn trial by trial: its interval then holds for these
+    speakers, and says nothing of others.
     """
 
     def __init__(self, labels: NDArray[np.bool_], speakers: NDArray[Any] | None = None, *, seed: int = 0) -> None:
@@ -60,7 +63,7 @@ class Resampler:
             return
         number = _numbered(speakers)
         of_class = number[labels], number[~labels]
-        enough = [len(np.unique(numbers)) >= FEWEST_SPEAKERS for numbers in of_class]
+        enough = [_are_enough(numbers) for numbers in of_class]
         if any(enough):
             drawn = np.unique(np.concatenate([n for n, by_speaker in zip(of_class, enough, strict=True) if by_speaker]))
             bonafide, spoof = (
@@ -257,6 +260,12 @@ def _numbered(speakers: NDArray[Any]) -> Levels:
     numbers = numbers.astype(np.intp)
     numbers[alone] = len(names) + np.arange(int(alone.sum()))
     return numbers
+
+
+def _are_enough(numbers: Levels) -> bool:
+    """Whether the trials (N,) of a class, numbered by speaker, can be drawn by speaker."""
+    sizes = np.unique(numbers, return_counts=True)[1]
+    return len(sizes) >= FEWEST_SPEAKERS and bool(sizes.max() <= MOST_OF_ONE_SPEAKER * len(numbers))
 
 
 def _drawn(random: np.random.Generator, count: int) -> Float64:

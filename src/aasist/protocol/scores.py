@@ -114,9 +114,14 @@ def score_lines(trials: Trials, values: ArrayLike, layout: str, *, path: StrPath
             f"{bad.size} scores are not finite, the first is that of {shown(str(trials.ids[bad[0]]))}", path=path
         )
     separator, header, columns = SCORE_LAYOUTS[layout](trials, path)
-    for name in columns[0]:
-        if not name or {separator, *_UNWRITABLE} & {*name}:
-            raise ProtocolError(f"the id {shown(name)} cannot be written in a score file of {layout}", path=path)
+    # The second column of ASVspoof 2019 is the attack; ours have become writable by `_fields`.
+    checked = {"id": columns[0], **({"attack": columns[1]} if layout == "asvspoof2019" else {})}
+    for what, column in checked.items():
+        for name in column:
+            if not name or {separator, *_UNWRITABLE} & {*name}:
+                raise ProtocolError(
+                    f"the {what} {shown(name)} cannot be written in a score file of {layout}", path=path
+                )
     rows = zip(*columns, map(repr, numbers.tolist()), strict=True)
     head = [separator.join(header) + "\n"] if header else []
     return chain(head, (separator.join(row) + "\n" for row in rows))
@@ -152,7 +157,7 @@ def _our_own(trials: Trials, path: StrPath) -> _Columns:
     if trials.bonafide is not None:
         columns["label"] = _labels(trials.bonafide)
     if "attack" in trials.columns:
-        columns["attack"] = _attacks(trials)
+        columns["attack"] = _fields(_attacks(trials))
     taken = {"id", "score", "label", *_read_as_another({*columns, "score"})}
     for name, column in trials.columns.items():
         # A path that is not below the corpus's root tells of one machine, and nobody else finds the recording by it.
@@ -173,9 +178,9 @@ def _all_relative(paths: Strings) -> bool:
     return not any(path[:1] in ("/", "\\") or path[1:2] == ":" for path in paths.tolist())
 
 
-def _fields(column: Strings) -> list[str]:
+def _fields(column: Strings | list[str]) -> list[str]:
     """Texts as fields of a table: what a field cannot hold, such as a line break in a transcript, becomes a space."""
-    texts: list[str] = column.tolist()
+    texts: list[str] = column if isinstance(column, list) else column.tolist()
     if not {*_UNWRITABLE} & {*"".join(texts)}:
         return texts
     spaces = str.maketrans(dict.fromkeys(_UNWRITABLE, " "))
