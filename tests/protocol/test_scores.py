@@ -203,7 +203,7 @@ def test_the_file_for_asvspoof_5_is_that_of_its_evaluation_package(tmp_path: Pat
 
 def test_an_attack_that_no_line_can_hold_is_refused_in_a_challenge_and_mended_in_ours(tmp_path: Path) -> None:
     trials = Trials(strings(["a"]), np.array([False]), {"attack": strings(["Tacotron 2\nGriffin"])})
-    with pytest.raises(ProtocolError, match="the attack 'Tacotron 2.*cannot be written"):
+    with pytest.raises(ProtocolError, match=r"the attack 'Tacotron 2.*cannot be written"):
         write_scores(tmp_path / "s.txt", trials, [1.0], "asvspoof2019")
     write_scores(tmp_path / "s.tsv", trials, [1.0], "tsv")
     assert read_scores(tmp_path / "s.tsv").columns["attack"].tolist() == ["Tacotron 2 Griffin"]
