@@ -143,10 +143,10 @@ def test_a_challenge_is_calibrated_on_its_part_for_development_which_evaluate_do
     }
     root = asvspoof2019_la(tmp_path / "LA", subsets)
     words = ["calibrate", "--corpus", "asvspoof2019-la", "--root", root, "--model", loudness_onnx]
-    found = invoke(capsys, *words, "--json").json
+    found = invoke(capsys, *words, "--json").json_with("bona fide trials: 3, spoofs: 3;")
     assert (found["subset"], found["bonafide"], found["spoof"]) == ("dev", 3, 3)
     assert "from 3 bona fide and 3 spoofs of dev" in invoke(capsys, *words).out
-    asked = invoke(capsys, *words, "--json", "--subset", "eval").json
+    asked = invoke(capsys, *words, "--json", "--subset", "eval").json_with("bona fide trials: 4, spoofs: 4;")
     assert (asked["subset"], asked["bonafide"], asked["spoof"]) == ("eval", 4, 4)
 
 
@@ -174,7 +174,8 @@ def test_a_shipped_model_is_calibrated_by_its_name(
         (tmp_path / label).mkdir()
         shutil.copy(path, tmp_path / label)
     words = ["--corpus", "folders", "--root", tmp_path, "--model", "efficient", "-o", tmp_path / "mine.onnx"]
-    assert invoke(capsys, "calibrate", *words, "--point", "eer", "--json").json["bonafide"] == 1
+    made = invoke(capsys, "calibrate", *words, "--point", "eer", "--json").json_with("bona fide trials: 1, spoofs: 1;")
+    assert made["bonafide"] == 1
     mine = Detector(tmp_path / "mine.onnx")
     assert mine.notes.name == "efficient-calibrated"
     assert [mine.detect(next((tmp_path / label).iterdir())).label for label in ("bonafide", "spoof")] == [

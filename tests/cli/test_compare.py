@@ -153,7 +153,7 @@ def test_a_report_holds_table_curves_and_what_json_says(tmp_path: Path, capsys: 
         assert f"{name}: EER {rate} %" in curves
     assert "# good against bad" in text
     assert "<script" not in page
-    assert "with 0 outside the interval: EER" in text
+    assert "With 0 outside the interval, good is better by EER" in text
 
 
 def test_a_report_without_a_place_is_refused_before_anything_is_read_and_others_are_left_alone(

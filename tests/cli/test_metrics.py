@@ -59,7 +59,14 @@ class Outcome(NamedTuple):
     @property
     def json(self) -> dict[str, Any]:
         """The one object on stdout, of a call that went well."""
-        assert (self.code, self.err) == (0, []), self
+        return self.json_with()
+
+    def json_with(self, *cautions: str) -> dict[str, Any]:
+        """The same, of a call that said these words of caution on stderr, a line each, and nothing else."""
+        assert (self.code, len(self.err)) == (0, len(cautions)), self
+        for line, words in zip(self.err, cautions, strict=True):
+            assert line.startswith("aasist: caution: "), self
+            assert words in line, self
         (line,) = self.out.splitlines()
         values = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
         assert isinstance(values, dict)

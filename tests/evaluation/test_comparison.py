@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aasist.evaluation.bootstrap import compare
+from aasist.evaluation.bootstrap import Difference, compare
 from aasist.evaluation.comparison import (
     COMPARISON_FILES,
     Comparison,
     comparison_html,
     comparison_markdown,
+    lead,
     write_comparison,
 )
 from aasist.evaluation.dcf import AsvRates
 from aasist.evaluation.det import eer
 from aasist.evaluation.summary import Choices
+from aasist.evaluation.tables import comparison_table
 from aasist.trial import strings
 
 HOSTILE = "<script>alert(1)|[x](javascript:1)`*_.txt"
@@ -40,6 +42,30 @@ def found() -> Comparison:
         asv=AsvRates(0.02, 0.02, 0.7),
         choices=Choices(rounds=30, seed=3, by=("speaker",)),
     )
+
+
+def test_the_better_system_is_named_whichever_way_a_figure_is_good(found: Comparison) -> None:
+    """The first is: its EER is smaller and its AUC larger; turned round, the second is."""
+    turned = Comparison.of(
+        ("bad.txt", "good.txt"),
+        (found.scores_b, found.scores_a),
+        found.labels,
+        {},
+        asv=None,
+        choices=Choices(rounds=30),
+    )
+    for one, better in ((found, HOSTILE), (turned, "good.txt")):
+        said = lead(one)
+        assert said.startswith(f"With 0 outside the interval, {better} is better by EER, AUC, ")
+        assert said.count("is better by") == 1
+        assert "bits" not in said
+
+
+def test_a_p_value_that_the_rounds_cannot_tell_from_a_smaller_one_is_an_upper_bound(found: Comparison) -> None:
+    p_values = {row[0]: row[-1] for row in found.table().rows}
+    assert p_values["EER, %"] == "<0.065"
+    alike = {"eer": Difference(0.1, 0.1, 0.0, (-0.1, 0.1), 4 / 31)}
+    assert comparison_table("A", "B", alike, 30).rows[0][-1] == "0.13"
 
 
 @pytest.mark.parametrize(
@@ -110,4 +136,3 @@ def test_where_every_interval_holds_zero_the_pages_say_so(found: Comparison) -> 
     )
     for text in (comparison_markdown(same, **FOOT), comparison_html(same, **FOOT)):
         assert "Every interval holds 0: that a.txt and b.txt differ may be chance." in text
-    assert "with 0 outside the interval: EER" in comparison_markdown(found, **FOOT)

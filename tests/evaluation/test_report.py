@@ -266,7 +266,7 @@ def test_a_comparison_says_both_figures_their_difference_and_its_interval() -> N
         "min_tdcf": Difference(0.0942, 0.2605, -0.1663, (-0.17, -0.16), 0.001),
         "novel": Difference(1.0, 1.0, 0.0, (-0.1, 0.1), 1.0),
     }
-    table = comparison_table("A", "B", differences)
+    table = comparison_table("A", "B", differences, 3000)
     assert table.rows[0] == ("EER, %", "1.06", "8.09", "-7.03 (-7.50 to -6.60)", "0.001")
     assert table.rows[1][:4] == ("min t-DCF (2021)", "0.0942", "0.2605", "-0.1663 (-0.1700 to -0.1600)")
     assert table.rows[2][3] == "+0.0000 (-0.1000 to 0.1000)"

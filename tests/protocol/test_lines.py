@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,10 @@ def test_blank_lines_alone_hold_no_first_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("\n\n")
     with pytest.raises(ProtocolError, match="blank lines only"):
         first_line(tmp_path / "x")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """It has no writer: to open it would be to wait for one."""
+    os.mkfifo(tmp_path / "scores")
+    with pytest.raises(ProtocolError, match="save it to a file first"):
+        first_line(tmp_path / "scores")

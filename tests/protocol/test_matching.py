@@ -40,12 +40,21 @@ def test_scores_come_in_the_order_of_the_trials(order: list[str]) -> None:
         ["dev/a.flac", "dev/b.flac"],
         ["/data/root/dev/a.flac", "/data/root/dev/b.flac"],
         ["dev/a.wav", "dev/b.wav"],
-        ["elsewhere/a.mp3", "there/b"],
+        ["a.mp3", "b"],
     ],
 )
 def test_paths_in_a_score_file_find_their_trials(given_ids: list[str]) -> None:
     wanted = trials(["dev/b", "dev/a"], ["dev/b.flac", "dev/a.flac"])
     assert match_scores(score_file(given_ids), wanted).tolist() == [1.0, 0.0]
+
+
+def test_a_name_in_another_folder_is_another_trial() -> None:
+    """Clips are numbered alike in the folders of dev and of eval: the wrong key must not fit."""
+    with pytest.raises(ProtocolError, match=r"0 of 2 trials .* another subset"):
+        match_scores(score_file(["eval/a", "eval/b"]), trials(["dev/a", "dev/b"]))
+    assert match_scores(score_file(["/mnt/x/dev/a.flac"]), trials(["dev/a"])).tolist() == [0.0]
+    assert match_scores(score_file(["a"]), trials(["dev/a"])).tolist() == [0.0]
+    assert match_scores(score_file(["flac/a.flac"]), trials(["a"])).tolist() == [0.0]
 
 
 def test_names_that_two_folders_share_are_told_apart_by_their_paths() -> None:

@@ -80,8 +80,10 @@ def calibrate(
     """
     import numpy as np
 
+    from aasist.cli.figures import warn
     from aasist.errors import ProtocolError
     from aasist.evaluation.calibration import cllr, fit_affine, min_cllr
+    from aasist.evaluation.cautions import few_trials
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
 
@@ -105,6 +107,7 @@ def calibrate(
         before, after = Tally.of(values[labels], values[~labels]), _mapped(values, labels, slope, offset)
     except ValueError as error:
         raise ProtocolError(str(error), path=scores or trials.source) from error
+    warn(few_trials(int(labels.sum()), int((~labels).sum())))
     points: dict[str, Callable[[], OperatingPoint]] = {
         "cost": lambda: by_cost.of(after, costs),
         "eer": lambda: by_eer.of(after),

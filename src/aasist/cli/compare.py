@@ -29,9 +29,11 @@ def compare(
     Both systems must have scored the same trials; each round of the bootstrap draws the same trials for both (whole
     speakers, where the protocol, or else A, knows them). Where the interval holds 0, the difference may be chance.
     """
+    from aasist.cli.figures import warn
     from aasist.cli.keyed import keyed_by_all
     from aasist.errors import ProtocolError
-    from aasist.evaluation.comparison import Comparison
+    from aasist.evaluation.cautions import comparison_cautions
+    from aasist.evaluation.comparison import Comparison, lead
 
     if measures.by:
         raise click.UsageError("--by belongs to metrics and evaluate; pick trials with --where")
@@ -60,7 +62,9 @@ def compare(
         version, date = written_by()
         write_comparison(out, found, version=version, date=date)
         click.echo(f"aasist: report in {out / 'comparison.html'}", err=True)
+    warn(comparison_cautions(found))
     if as_json:
         click.echo(json.dumps(found.to_dict(), allow_nan=False))
     else:
         click.echo(found.table().text())
+        click.echo(f"\n{lead(found)}")

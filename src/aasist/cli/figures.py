@@ -21,14 +21,24 @@ SCORES = "scores.tsv"
 
 
 def summary_of(trials: Trials, values: Float64, asv: Asv | None, chosen: Choices, *, source: Path | str) -> Summary:
-    """`summarise`, with what is wrong said of the file it came from, such as a column that is not there."""
+    """`summarise`, with what is wrong said of the file it came from, such as a column that is not there; and what
+    speaks against trusting its figures, on stderr."""
+    from aasist.evaluation.cautions import summary_cautions
     from aasist.evaluation.summary import summarise
 
     assert trials.bonafide is not None
     try:
-        return summarise(values, trials.bonafide, trials.columns, asv=asv, choices=chosen)
+        summary = summarise(values, trials.bonafide, trials.columns, asv=asv, choices=chosen)
     except ValueError as error:
         raise ProtocolError(str(error), path=source) from error
+    warn(summary_cautions(summary))
+    return summary
+
+
+def warn(cautions: Sequence[str]) -> None:
+    """Each on a line of stderr, which --json leaves to people."""
+    for caution in cautions:
+        click.echo(f"aasist: caution: {caution}", err=True)
 
 
 def say(summary: Summary, stress: Sequence[StressRow] = ()) -> None:

@@ -48,7 +48,7 @@ def explained(
                 limits=detector.limits,
                 explanation=explain(detector, source),
             )
-            truth = "bona fide, rejected" if trials.bonafide[row] else "spoof, accepted"
+            truth = "bona fide, called spoof" if trials.bonafide[row] else "spoof, called bona fide"
             pictures.append((f"{trials.ids[row]}: {truth} with llr {values[row]:.2f}", picture.read_bytes()))
             progress(number + 1)
     return pictures

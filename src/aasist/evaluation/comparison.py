@@ -21,6 +21,9 @@ SCHEMA = 1
 
 COMPARISON_FILES = ("comparison.json", "comparison.md", "comparison.html")
 
+HIGHER_IS_BETTER = ("auc", "accuracy", "balanced_accuracy", "f1")
+"""Of all other figures the smaller is the better."""
+
 READING = (
     "Difference: the first system minus the second. Each round of the bootstrap draws the same trials for both; where "
     "the interval holds 0, the difference may be chance. p is two-sided, of each figure by itself: of twenty figures, one "
@@ -30,8 +33,8 @@ READING = (
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two systems on the same trials: the files of their scores as given, the scores (N,), higher = more bona fide, the key (N,), True =
-    bona fide, and the difference of every figure."""
+    """Two systems on the same trials: the files of their scores as given, the scores (N,), higher = more bona fide, the
+    key (N,), True = bona fide, and the difference of every figure."""
 
     file_a: str
     file_b: str
@@ -96,7 +99,7 @@ class Comparison:
 
     def table(self) -> Table:
         """Figures of both, and the differences."""
-        return comparison_table(*self.names, self.figures)
+        return comparison_table(*self.names, self.figures, self.choices.rounds)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``aasist compare --json`` prints."""
@@ -122,7 +125,7 @@ def comparison_markdown(found: Comparison, *, version: str, date: str) -> str:
     parts = [
         f"# {markdown_text(found.title)}",
         *map(markdown_text, _preamble(found)),
-        markdown_text(_lead(found)),
+        markdown_text(lead(found)),
         found.table().markdown().strip("\n"),
         markdown_text(READING),
         "## Choices",
@@ -142,7 +145,7 @@ def comparison_html(found: Comparison, *, version: str, date: str) -> str:
         "comparison.html.j2",
         material={"title": found.title, "subtitle": "", "version": version, "date": date},
         preamble=_preamble(found),
-        lead=_lead(found),
+        lead=lead(found),
         reading=READING,
         differences=found.table(),
         curves=[charts.det(curves, found.choices.threshold)],
@@ -175,17 +178,18 @@ def _preamble(found: Comparison) -> list[str]:
     ]
 
 
-def _lead(found: Comparison) -> str:
-    """A sentence that names the figures whose interval leaves 0 out."""
-    clear = [
-        NAMES.get(name, name)
-        for name, figure in found.figures.items()
-        if not figure.interval[0] <= 0 <= figure.interval[1]
-    ]
+def lead(found: Comparison) -> str:
+    """A sentence that says by which figures either is better, of those whose interval leaves 0 out."""
+    better: tuple[list[str], list[str]] = ([], [])
+    for name, figure in found.figures.items():
+        low, high = figure.interval
+        if not low <= 0 <= high:
+            better[(figure.difference > 0) != (name in HIGHER_IS_BETTER)].append(NAMES.get(name, name).split(",")[0])
     first, second = found.names
-    if not clear:
+    said = [f"{name} is better by {', '.join(by)}" for name, by in zip(found.names, better, strict=True) if by]
+    if not said:
         return f"Every interval holds 0: that {first} and {second} differ may be chance."
-    return f"Where {first} and {second} differ, with 0 outside the interval: {', '.join(clear)}."
+    return f"With 0 outside the interval, {'; '.join(said)}."
 
 
 def _choices(found: Comparison) -> Table:

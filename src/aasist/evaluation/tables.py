@@ -219,8 +219,9 @@ def choices_table(summary: Summary) -> Table:
     return Table(("choice", "value"), tuple(rows))
 
 
-def comparison_table(name_a: str, name_b: str, differences: Mapping[str, Difference]) -> Table:
-    """Figures of two systems on the same trials, and A minus B with its paired interval and p-value."""
+def comparison_table(name_a: str, name_b: str, differences: Mapping[str, Difference], rounds: int) -> Table:
+    """Figures of two systems on the same trials, and A minus B with its paired interval and p-value, of which ``rounds``
+    of the bootstrap can tell no smaller one than 2 / (rounds + 1)."""
     rows = []
     for name, found in differences.items():
         factor, decimals = (
@@ -235,7 +236,7 @@ def comparison_table(name_a: str, name_b: str, differences: Mapping[str, Differe
                 said,
                 *(fixed(factor * value, decimals) for value in (found.a, found.b)),
                 difference,
-                f"{found.p_value:.2g}",
+                f"{'<' if found.p_value <= 2 / (rounds + 1) else ''}{found.p_value:.2g}",
             )
         )
     return Table(("figure", name_a, name_b, "difference (interval)", "p"), tuple(rows))

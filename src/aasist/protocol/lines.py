@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
+from pathlib import Path
 from typing import NoReturn
 
 from aasist.errors import ProtocolError
@@ -69,6 +71,9 @@ def shown(text: str) -> str:
 def opened(path: StrPath) -> Iterator[BufferedIOBase]:
     """A file as bytes, unpacked where it is gzipped whatever its name; what goes wrong is a `ProtocolError`."""
     try:
+        if stat.S_ISFIFO(Path(path).stat().st_mode):
+            # It would look empty the second time; and one without a writer would be waited for.
+            raise ProtocolError("a pipe can be read once, and this is read twice: save it to a file first", path=path)
         with open(path, "rb") as file:
             if file.peek(2)[:2] == GZIP:
                 with gzip.open(file) as unpacked:

@@ -20,8 +20,8 @@ def match_scores(scores: ScoreFile, trials: Trials, *, others: Trials | None = N
     """Scores in the order of ``trials`` (N,).
 
     Ids are compared as they are, then as paths (of the recordings, below any root), then without extension, then by file
-    name alone where that is unique. ``others`` are further trials whose scores may stand in the file (the other subsets of a challenge that asks for all
-    of them at once). Raises `ProtocolError` for trials without a score, for scores of unknown trials, for a file that
+    name where that is unique and no folder contradicts it (``eval/a`` is not ``dev/a``). ``others`` are further trials
+    whose scores may stand in the file (the other subsets of a challenge that asks for all of them at once). Raises `ProtocolError` for trials without a score, for scores of unknown trials, for a file that
     seems to be of another subset, and, with the line, for a label that contradicts the key of its trial.
     """
     rows = _rows_of(scores, trials)
@@ -64,14 +64,15 @@ def _rows_of(scores: ScoreFile, trials: Trials) -> NDArray[np.int64]:
         return np.arange(len(trials))
     names, given = trials.ids.tolist(), scores.ids.tolist()
     paths = trials.columns["path"].tolist() if "path" in trials.columns else []
+    bare = [without_extension(name) for name in given]
     best = np.full(len(trials), -1)
-    for wanted, have in (
-        (names, lambda: given),
-        (paths, lambda: _below_root(given, paths)),
-        (names, lambda: list(map(without_extension, given))),
-        (list(map(_file_name, names)), lambda: list(map(_file_name, map(without_extension, given)))),
+    for look_up, wanted, have in (
+        (_looked_up, names, given),
+        (_looked_up, paths, _below_root(given, paths) if paths else given),
+        (_looked_up, names, bare),
+        (_by_file_name, names, bare),
     ):
-        rows = _looked_up(wanted, have()) if wanted else best
+        rows = look_up(wanted, have) if wanted else best
         if np.count_nonzero(rows >= 0) > np.count_nonzero(best >= 0):
             best = rows
         if (best >= 0).all():
@@ -85,6 +86,16 @@ def _looked_up(wanted: Sequence[str], given: Sequence[str]) -> NDArray[np.int64]
     if len(places) < len(given) or len({*wanted}) < len(wanted):
         return np.full(len(wanted), -1)
     return np.array([places.get(name, -1) for name in wanted], dtype=np.int64)
+
+
+def _by_file_name(wanted: Sequence[str], given: Sequence[str]) -> NDArray[np.int64]:
+    """`_looked_up` by file name, where one of both paths is the end of the other."""
+    rows = _looked_up(list(map(_file_name, wanted)), list(map(_file_name, given)))
+    for number in np.flatnonzero(rows >= 0).tolist():
+        one, other = f"/{wanted[number]}", f"/{given[rows[number]]}"
+        if not (one.endswith(other) or other.endswith(one)):
+            rows[number] = -1
+    return rows
 
 
 def _below_root(given: list[str], paths: list[str]) -> list[str]:

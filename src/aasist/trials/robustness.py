@@ -41,8 +41,9 @@ def stress_rows(
     """The EER of the detector on ``trials`` (which have a key) under each condition, and its change against ``clean``.
 
     ``clean`` comes first where it is asked for. Trials that cannot be read or scored under a condition are counted and take
-    no part in its EER; the change is that of the trials scored in both cases, with a paired interval. A condition that this installation cannot apply gives a row that says why. ``first_window``:
-    scored `by_first_window`, otherwise `by_detection`.
+    no part in its EER; the change is that of the trials scored in both cases, with a paired interval. A condition that
+    this installation cannot apply gives a row that says why. ``first_window``: scored `by_first_window`, otherwise
+    `by_detection`.
     """
     assert trials.bonafide is not None
     ordered = sorted(conditions, key=lambda condition: condition.name != CLEAN)
