@@ -20,8 +20,9 @@ import click
 from click.testing import CliRunner
 
 from aasist.cli import VERBS, aasist
+from aasist.evaluation.figures import Figures
 from aasist.evaluation.metricsfile import read_metrics
-from aasist.evaluation.summary import Figures, Summary
+from aasist.evaluation.summary import Summary
 from aasist.evaluation.tables import StressRow, Table, breakdown_table, headline_table, worst_condition
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,8 @@ import pytest
 from aasist.evaluation.cautions import comparison_cautions, few_trials, summary_cautions
 from aasist.evaluation.comparison import Comparison
 from aasist.evaluation.dcf import AsvRates
-from aasist.evaluation.summary import Asv, Choices, summarise
+from aasist.evaluation.figures import Asv, Choices
+from aasist.evaluation.summary import summarise
 from aasist.trial import strings
 
 LABELS = np.arange(40) < 20

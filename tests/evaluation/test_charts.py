@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aasist.errors import AasistError, MissingExtra
 from aasist.evaluation import charts
 from aasist.evaluation.dcf import ASVSPOOF2019_COSTS, AsvRates, min_tdcf
-from aasist.evaluation.summary import Figures
+from aasist.evaluation.figures import Figures
 from aasist.evaluation.tally import Tally
 
 HOSTILE = "</text></svg><script>alert('$x_1$')</script> style=\"'DejaVu Sans'\n\u202e\ud800"

@@ -19,7 +19,7 @@ from aasist.evaluation.comparison import (
 )
 from aasist.evaluation.dcf import AsvRates
 from aasist.evaluation.det import eer
-from aasist.evaluation.summary import Choices
+from aasist.evaluation.figures import Choices
 from aasist.evaluation.tables import comparison_table
 from aasist.trial import strings
 

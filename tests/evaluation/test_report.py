@@ -22,6 +22,7 @@ from aasist.errors import AasistError, MissingExtra, ProtocolError
 from aasist.evaluation import report
 from aasist.evaluation.bootstrap import Difference
 from aasist.evaluation.dcf import AsvRates
+from aasist.evaluation.figures import Asv, Choices, Figures
 from aasist.evaluation.metricsfile import read_metrics, stress_from_dict, summary_from_dict
 from aasist.evaluation.report import (
     Material,
@@ -30,7 +31,7 @@ from aasist.evaluation.report import (
     worst_trials,
     write_report,
 )
-from aasist.evaluation.summary import Asv, Choices, Figures, Summary, summarise
+from aasist.evaluation.summary import Summary, summarise
 from aasist.evaluation.tables import (
     StressRow,
     Table,

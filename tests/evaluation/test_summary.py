@@ -10,7 +10,8 @@ import pytest
 
 from aasist.evaluation.dcf import AsvRates, min_tdcf
 from aasist.evaluation.det import eer
-from aasist.evaluation.summary import Asv, Choices, Figures, groups, summarise
+from aasist.evaluation.figures import Asv, Choices, Figures
+from aasist.evaluation.summary import groups, summarise
 from aasist.evaluation.tables import resampled
 from aasist.trial import strings
 

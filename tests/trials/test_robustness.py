@@ -11,7 +11,7 @@ import pytest
 from aasist.audio import encode
 from aasist.errors import AudioError
 from aasist.evaluation.det import eer
-from aasist.evaluation.summary import Choices
+from aasist.evaluation.figures import Choices
 from aasist.evaluation.tables import StressRow, worst_condition
 from aasist.protocol.corpora import read_corpus
 from aasist.runtime.detector import Detector

@@ -12,7 +12,7 @@ from aasist.cli.options import CorpusOptions, MeasureOptions, asv_from, corpus_o
 from aasist.cli.stress import StressOptions, stress_options
 
 if TYPE_CHECKING:
-    from aasist.evaluation.summary import Asv
+    from aasist.evaluation.figures import Asv
 
 
 @click.command()

@@ -11,7 +11,8 @@ import click
 from aasist.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from aasist.evaluation.summary import Asv, Choices, Summary
+    from aasist.evaluation.figures import Asv, Choices
+    from aasist.evaluation.summary import Summary
     from aasist.evaluation.tables import StressRow
     from aasist.evaluation.tally import Float64
     from aasist.trial import Trials

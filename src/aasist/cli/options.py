@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from aasist.evaluation.summary import Asv, Choices
+    from aasist.evaluation.figures import Asv, Choices
     from aasist.protocol.asv import AsvScores
 
 Verb = Callable[..., Any]
@@ -113,7 +113,7 @@ class MeasureOptions:
 
     def choices(self, threshold: float = 0.0) -> Choices:
         """What a summary is made with; ``threshold`` is that without ``--threshold``."""
-        from aasist.evaluation.summary import Choices
+        from aasist.evaluation.figures import Choices
         from aasist.runtime.threads import available_threads
 
         if self.threshold is not None and not math.isfinite(self.threshold):
@@ -169,7 +169,7 @@ measure_options = gathered(
 
 def _asv_at(rates: tuple[float, float, float]) -> Asv:
     from aasist.evaluation.dcf import AsvRates, legacy_weights, revised_weights
-    from aasist.evaluation.summary import Asv
+    from aasist.evaluation.figures import Asv
 
     try:
         point = AsvRates(*rates)
@@ -183,7 +183,7 @@ def asv_from(scores: AsvScores) -> Asv:
     """Verification scores -> the operating points they come to."""
     from aasist.errors import ProtocolError
     from aasist.evaluation.dcf import legacy_weights, revised_weights
-    from aasist.evaluation.summary import Asv
+    from aasist.evaluation.figures import Asv
 
     try:
         asv = Asv.of(scores.target, scores.nontarget, scores.spoof, scores.spoof_attacks)

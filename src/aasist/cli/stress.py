@@ -11,7 +11,7 @@ import click
 from aasist.cli.options import gathered
 
 if TYPE_CHECKING:
-    from aasist.evaluation.summary import Choices
+    from aasist.evaluation.figures import Choices
     from aasist.evaluation.tables import StressRow
     from aasist.runtime.detector import Detector
     from aasist.trial import Trials

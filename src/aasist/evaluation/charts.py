@@ -26,7 +26,8 @@ from aasist.errors import AasistError, MissingExtra
 from aasist.evaluation.calibration import cllr, min_cllr, pav_llr, reliability
 from aasist.evaluation.dcf import AsvRates, TandemCosts, min_tdcf, revised_weights, tdcf_curve
 from aasist.evaluation.det import eer, eer_and_threshold
-from aasist.evaluation.summary import FEWEST_TRIALS, Figures
+from aasist.evaluation.figures import Figures
+from aasist.evaluation.summary import FEWEST_TRIALS
 from aasist.evaluation.tally import Float64, Tally
 
 BONAFIDE_COLOUR, SPOOF_COLOUR = "#0072B2", "#D55E00"

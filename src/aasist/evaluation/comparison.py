@@ -12,7 +12,8 @@ from typing import Any
 from aasist.evaluation import charts, page
 from aasist.evaluation.bootstrap import Difference, Resampler, compare
 from aasist.evaluation.dcf import AsvRates
-from aasist.evaluation.summary import Choices, Columns, Labels, comparable, drawn_speakers, known_speakers
+from aasist.evaluation.figures import Choices, Labels, comparable
+from aasist.evaluation.summary import Columns, drawn_speakers, known_speakers
 from aasist.evaluation.tables import NAMES, Table, comparison_table, markdown_text, number, resampled
 from aasist.evaluation.tally import Float64, Tally
 

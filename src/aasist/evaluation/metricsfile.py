@@ -10,7 +10,8 @@ from typing import Any
 
 from aasist.errors import ProtocolError
 from aasist.evaluation.dcf import AsvRates, DetectionCosts, TandemCosts
-from aasist.evaluation.summary import SCHEMA, Asv, Choices, Figures, Summary
+from aasist.evaluation.figures import Asv, Choices, Figures
+from aasist.evaluation.summary import SCHEMA, Summary
 from aasist.evaluation.tables import StressRow
 
 

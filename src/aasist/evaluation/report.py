@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from aasist.evaluation import charts, page
 from aasist.evaluation.charts import Chart
-from aasist.evaluation.summary import FEWEST_TRIALS, Columns, Labels, Summary, groups
+from aasist.evaluation.figures import Labels
+from aasist.evaluation.summary import FEWEST_TRIALS, Columns, Summary, groups
 from aasist.evaluation.tables import (
     StressRow,
     Table,

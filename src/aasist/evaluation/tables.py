@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from aasist.evaluation.bootstrap import Difference, Interval
 from aasist.evaluation.charts import printable
-from aasist.evaluation.summary import Choices, Figures, Summary
+from aasist.evaluation.figures import Choices, Figures
+from aasist.evaluation.summary import Summary
 
 NOTHING = "–"
 NAMES = {

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from aasist.errors import AudioError
 from aasist.evaluation.bootstrap import compare, intervals
 from aasist.evaluation.det import eer
-from aasist.evaluation.summary import Choices, known_speakers
+from aasist.evaluation.figures import Choices
+from aasist.evaluation.summary import known_speakers
 from aasist.evaluation.tables import StressRow
 from aasist.evaluation.tally import Float64
 from aasist.runtime.detector import Detector
