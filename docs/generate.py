@@ -26,7 +26,14 @@ from aasist.evaluation.summary import Summary
 from aasist.evaluation.tables import StressRow, Table, breakdown_table, headline_table, worst_condition
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/cli.md", "docs/evaluation.md", "docs/model-card.md", "docs/performance.md")
+PAGES = (
+    "README.md",
+    "docs/cli.md",
+    "docs/evaluation.md",
+    "docs/model-card.md",
+    "docs/performance.md",
+    "docs/training.md",
+)
 CARD = ROOT / "docs" / "model-card"
 SPLITS = ("dev", "test")
 MARKED = re.compile(r"(<!-- begin:(?P<name>[\w-]+) -->\n).*?(<!-- end:(?P=name) -->)", re.DOTALL)
@@ -149,6 +156,36 @@ def summary_keys() -> str:
     return Table(("key", "what it is"), tuple(rows)).markdown()
 
 
+def recipes_table() -> str:
+    """The shipped recipes: what the comment at the head of each file says."""
+    from aasist.training.recipe import SHIPPED, shipped_recipes
+
+    rows = []
+    for name in shipped_recipes():
+        lines = (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+        head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+        base = next((line.split('"')[1] for line in lines if line.startswith("base = ")), "-")
+        rows.append((name, base, " ".join(line.removeprefix("# ") for line in head)))
+    return Table(("recipe", "base", "what it is"), tuple(rows)).markdown()
+
+
+def training_keys() -> str:
+    """Every key of a recipe, a table a section."""
+    from aasist.training.keys import keys_of, shown
+    from aasist.training.recipe import Recipe
+
+    parts = []
+    for section, keys in itertools.groupby(keys_of(Recipe), lambda known: known.name.rpartition(".")[0]):
+        rows = []
+        for known in keys:
+            kind = ", ".join(filter(None, known.choices)) or known.kind
+            default = shown(known.default) or "empty"
+            rows.append((known.name.rpartition(".")[2], kind, known.unit or "-", default, known.meaning))
+        head = f"### {section}\n\n" if section else ""
+        parts.append(head + Table(("key", "values", "unit", "default", "meaning"), tuple(rows)).markdown())
+    return "\n".join(parts)
+
+
 def command_help() -> str:
     parts = []
     for name in (None, *VERBS):
@@ -178,6 +215,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "conditions": conditions_table,
     "corpora": corpora_table,
     "summary-keys": summary_keys,
+    "recipes": recipes_table,
+    "training-keys": training_keys,
     "cli": command_help,
     "speed": written("performance-table.md"),
     "metrics-speed": written("metrics-table.md"),

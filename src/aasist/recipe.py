@@ -47,6 +47,8 @@ class Architecture:
     """Training only: on the nodes before attention, on the scores of graph pooling, on each branch, on the readout."""
     position_std: float = 1.0
     """Training only: spread of the spectral positions at the start."""
+    readout: str = "linear"
+    """``linear``, or ``cosine``: what the last layer sees is scaled to unit length, as one-class losses want it."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -60,7 +62,7 @@ class Architecture:
                 raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
         if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
             raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
-        choices = {"level": ("none", "rms"), "compression": ("none", "log")}
+        choices = {"level": ("none", "rms"), "compression": ("none", "log"), "readout": ("linear", "cosine")}
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")

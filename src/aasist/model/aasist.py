@@ -63,25 +63,32 @@ class Aasist(nn.Module):
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
-        logits: Tensor = self.out(functional.dropout(self.embed(waveform, band_mask), self.dropout, self.training))
+        return self.logits(self.features(waveform, band_mask))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Encoder output (B, channels, spectral nodes, temporal nodes) -> logits (B, 2)."""
+        logits: Tensor = self.out(functional.dropout(self.embed(features), self.dropout, self.training))
         return logits
 
-    def embed(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
-        """Waveform (B, T) -> readout (B, 5 * graph_dims[1]), what the last layer sees."""
-        features = self.features(waveform, band_mask)
+    def embed(self, features: Tensor) -> Tensor:
+        """Encoder output -> readout (B, 5 * graph_dims[1]), what the last layer sees."""
         spectral, temporal = self.graphs(features)
         return self.readout(self.spectral_pool(spectral), self.temporal_pool(temporal))
 
     def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""
-        if self.architecture.level == "rms":
-            # A floor and not a sum: the exporter takes adding 1e-10 for adding nothing, and silence would give NaN.
-            waveform = waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
-            bands = self.sinc(waveform, band_mask)
+            bands = self.sinc(self.levelled(waveform), band_mask)
         encoded: Tensor = self.encoder(bands)
         return encoded
+
+    def levelled(self, waveform: Tensor) -> Tensor:
+        """Waveform (B, T) at the level the architecture wants."""
+        if self.architecture.level == "none":
+            return waveform
+        # A floor and not a sum: the exporter takes adding 1e-10 for adding nothing, and silence would give NaN.
+        return waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
 
     def graphs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, F, T) -> spectral nodes (B, F, D) and temporal nodes (B, T, D) after attention."""
@@ -93,7 +100,7 @@ class Aasist(nn.Module):
         """Pooled nodes (B, N_s, D), (B, N_t, D) -> [max |T|, mean T, max |S|, mean S, master] (B, 5 D')."""
         first, second = (branch(temporal, spectral) for branch in self.branches)
         temporal, spectral, master = (torch.maximum(one, other) for one, other in zip(first, second, strict=True))
-        return torch.cat(
+        readout = torch.cat(
             [
                 temporal.abs().amax(dim=1),
                 temporal.mean(dim=1),
@@ -103,3 +110,4 @@ class Aasist(nn.Module):
             ],
             dim=1,
         )
+        return functional.normalize(readout, dim=1) if self.architecture.readout == "cosine" else readout

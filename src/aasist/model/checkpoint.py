@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from aasist import files
 from aasist.errors import ModelError
 from aasist.model.aasist import Aasist
 from aasist.recipe import AASIST, AASIST_L, Architecture
@@ -86,9 +87,14 @@ def translate(published: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save(model: Aasist, path: Path | str, **notes: str) -> None:
-    """Write safetensors with the architecture, and any ``notes``, in the metadata."""
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, metadata={RECIPE_KEY: model.architecture.to_json(), **notes})
+    """Write safetensors with the architecture, and any ``notes``, in the metadata; whole or not at all."""
+    files.write(path, to_bytes(model, **notes))
+
+
+def to_bytes(model: Aasist, **notes: str) -> bytes:
+    """The file that `save` writes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return safetensors.torch.save(tensors, metadata={RECIPE_KEY: model.architecture.to_json(), **notes})
 
 
 def load(path: Path | str) -> Aasist:

@@ -52,10 +52,12 @@ class Encoder(nn.Module):
         )
 
     def forward(self, bands: Tensor) -> Tensor:
-        features = bands.unsqueeze(1)
+        encoded: Tensor = self.blocks(self.opened(bands.unsqueeze(1)))
+        return encoded
+
+    def opened(self, bands: Tensor) -> Tensor:
+        """Bands (B, 1, F, T) as the first block takes them, of the same shape."""
         if self.compression == "log":
             # The floor, 60 dB under the window's level, keeps dither and noise floors from telling the class.
-            features = torch.log(features + 1e-3)
-        features = functional.selu(self.norm(features))
-        encoded: Tensor = self.blocks(features)
-        return encoded
+            bands = torch.log(bands + 1e-3)
+        return functional.selu(self.norm(bands))

@@ -1,13 +1,16 @@
 """Graph attention, heterogeneous graph attention and graph pooling over whole batches of graphs.
 
-The attention of the paper (Jung et al., ICASSP 2022, section 2.2) is ``softmax(a . tanh(W (x_i * x_j) + b) / t)``.
-``W (x_i * x_j)`` is, for each output channel e, the bilinear form ``x_i diag(W_e) x_j``: a batched matrix product
-gives all of them, so that the (N, N, D) products of all pairs of nodes are never stored.
+The attention of the paper (Jung et al., ICASSP 2022, section 2.2) is ``softmax(a . tanh(W (x_i * x_j) + b) / t)``. Its
+scores come from ``pairs``, which stores nothing for each pair. Only what is exported is written out here, in plain
+operations: ``W (x_i * x_j)`` is, for each output channel e, the bilinear form ``x_i diag(W_e) x_j``, and a batched matrix
+product gives all of them without the (N, N, D) products of all pairs of nodes.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from aasist.model.pairs import scores_of_pairs
 
 
 def pairwise(nodes: Tensor, projection: nn.Linear) -> Tensor:
@@ -46,7 +49,11 @@ class GraphAttention(nn.Module):
 
     def attention(self, nodes: Tensor) -> Tensor:
         """Nodes (B, N, dim_in) -> how much each gathers from each, (B, N, N); rows sum to 1."""
-        scores = pair_scores(pairwise(nodes, self.pair_projection), self.pair_weight)
+        projection = self.pair_projection
+        if torch.compiler.is_exporting():
+            scores = pair_scores(pairwise(nodes, projection), self.pair_weight)
+        else:
+            scores = scores_of_pairs(nodes, projection.weight, projection.bias, self.pair_weight)
         return torch.softmax(scores / self.temperature, dim=-1)
 
 
@@ -101,6 +108,13 @@ class HeterogeneousAttention(nn.Module):
 
     def _scores(self, nodes: Tensor, count: int) -> Tensor:
         """Attention logits (B, N, N) of nodes (B, N, D) whose first ``count`` are temporal."""
+        if not torch.compiler.is_exporting():
+            scoring = torch.cat([self.temporal_weight, self.cross_weight, self.spectral_weight], dim=1)
+            temporal = torch.arange(nodes.shape[1], device=nodes.device) < count
+            kind = 2 - temporal.long() - temporal.long().unsqueeze(1)
+            kinds = functional.one_hot(kind, 3).to(scoring.dtype)
+            projection = self.pair_projection
+            return scores_of_pairs(nodes, projection.weight, projection.bias, scoring, kinds)
         pairs = pairwise(nodes, self.pair_projection)
         among_temporal = pair_scores(pairs[:, :, :count, :count], self.temporal_weight)
         temporal_to_spectral = pair_scores(pairs[:, :, :count, count:], self.cross_weight)

@@ -1,0 +1,164 @@
+"""``aasist train``: a recipe and a corpus to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aasist.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from aasist.training.loop import End
+    from aasist.training.recipe import Recipe
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--corpus", metavar="NAME", help="Train on the training part of this corpus, and choose by its dev part.")
+@click.option("--root", type=PATH, help="Where the corpus was unpacked to.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="[CORPUS:]PATH",
+    help="Another corpus below PATH, or without CORPUS a manifest, to train on as well. May be repeated.",
+)
+@click.option(
+    "--dev",
+    multiple=True,
+    metavar="[CORPUS:]PATH",
+    help="Choose by these alone.  [default: the dev parts of what is trained on]",
+)
+@click.option(
+    "--noise",
+    multiple=True,
+    metavar="PATH",
+    help="Folder or manifest of noise, music and room responses for augmentation. May be repeated.",
+)
+@click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")
+@click.option("--show", is_flag=True, help="Print the recipe with every key, and stop.")
+@click.option("--keys", "listing", is_flag=True, help="Print every key with type, unit, default and meaning, and stop.")
+def train(
+    recipe: str | None,
+    changes: tuple[str, ...],
+    corpus: str | None,
+    root: Path | None,
+    data: tuple[str, ...],
+    dev: tuple[str, ...],
+    noise: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    show: bool,
+    listing: bool,
+) -> None:
+    """Train by RECIPE, a shipped one (aasist, aasist-l, efficient, ...) or a TOML file, with keys changed by KEY=VALUE.
+
+    aasist train aasist --corpus asvspoof2019-la --root DIR -o runs/aasist
+
+    steps=N stops after N steps; --resume goes on. The run's folder holds last, best and averaged.safetensors, which
+    aasist evaluate and aasist export take, metrics.jsonl for aasist runs, and the state to go on from. On several
+    processors or machines: torchrun ... -m aasist train ..., with the same arguments. Exit code 130 or 143: stopped by
+    Ctrl-C or SIGTERM, all saved.
+    """
+    try:
+        import aasist.training.start  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtra("training", "train") from error
+    if listing:
+        say_keys()
+        return
+    if recipe is not None and "=" in recipe:  # without a recipe, the first change stands in its place
+        changes, recipe = (recipe, *changes), None
+    chosen = recipe_of(recipe, changes, sources(corpus, root, data, dev, noise), out, resume=resume)
+    if show:
+        from aasist.training.recipe import resolved_text
+
+        click.echo(resolved_text(chosen), nl=False)
+        return
+    folder = out if out is not None else Path("runs", Path(recipe or "").stem)
+    run(chosen, folder, resume=resume)
+
+
+def sources(
+    corpus: str | None, root: Path | None, data: tuple[str, ...], dev: tuple[str, ...], noise: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """The options that name data, as changes of a recipe."""
+    if (corpus is None) != (root is None):
+        raise click.UsageError("--corpus and --root go together (aasist evaluate --list names the corpora)")
+    train_on = (*([f"{corpus}:{root}"] if corpus is not None else []), *data)
+    if corpus is not None:
+        from aasist.protocol.corpora import CORPORA
+
+        if corpus not in CORPORA:
+            raise click.UsageError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
+    named = {"data.train": train_on, "data.dev": dev, "data.noise": noise}
+    return {name: value for name, value in named.items() if value}
+
+
+def recipe_of(
+    recipe: str | None, changes: tuple[str, ...], named: dict[str, tuple[str, ...]], out: Path | None, *, resume: bool
+) -> Recipe:
+    """The recipe that is asked for; on a resume without one, that of the run, up to the end."""
+    from aasist.training.recipe import parsed_change, read_recipe, shipped_recipes, with_changes
+    from aasist.training.run import recipe_of as recipe_of_run
+
+    changed = dict(map(parsed_change, changes))
+    if recipe is not None:
+        base = read_recipe(recipe)
+        if resume and out is not None and not base.data.train and not named:
+            # What the run was trained on, it goes on with.
+            named = {f"data.{name}": value for name, value in vars(recipe_of_run(out).data).items() if value}
+    elif not resume:
+        raise click.UsageError(f"which recipe? {', '.join(shipped_recipes())}, or a TOML file")
+    elif out is None:
+        raise click.UsageError("which run? Give its folder (-o)")
+    else:
+        base = with_changes(recipe_of_run(out), {"run.steps": None})
+    return with_changes(with_changes(base, named), changed)
+
+
+def run(recipe: Recipe, folder: Path, *, resume: bool) -> None:
+    """Train, with progress on stderr and what came of it on stdout."""
+    from aasist.cli.training import Progress
+    from aasist.training.start import start
+
+    with Progress() as progress:
+        end = start(recipe, folder, progress, resume=resume)
+    say_end(end, folder)
+
+
+def say_end(end: End, folder: Path) -> None:
+    """What came of it, and the exit code of a signal where one stopped it."""
+    state = end.progress
+    if end.is_first_rank:
+        best = (
+            ""
+            if state.best_eer is None
+            else f", best dev EER {state.best_eer:.2%} (epoch {(state.best_epoch or 0) + 1})"
+        )
+        click.echo(f"{folder}: {state.step:,} steps{best}")
+    if end.reason == "signal":
+        click.echo("aasist: stopped, all is saved: go on with --resume", err=True)
+        click.get_current_context().exit(128 + end.signal)
+
+
+def say_keys() -> None:
+    """Every key of a recipe, section by section."""
+    from aasist.training.keys import keys_of, shown
+    from aasist.training.recipe import Recipe
+
+    section = None
+    for known in keys_of(Recipe):
+        head = known.name.rpartition(".")[0]
+        if head != section:
+            click.echo(f"\n[{head}]" if head else "", nl=bool(head))
+            section = head
+        unit = f" ({known.unit})" if known.unit else ""
+        choices = f", one of {', '.join(filter(None, known.choices))}" if known.choices else ""
+        click.echo(f"{known.name}: {known.kind}{unit}{choices}; default {shown(known.default) or 'empty'}")
+        click.echo(f"    {known.meaning}")

@@ -1,0 +1,122 @@
+"""The form a model trains in: the same numbers, less time and memory.
+
+On a processor the encoder, where nearly all of the work is, goes through a batch stretch by stretch
+(``residual``, ``residual_first``); on CUDA the model runs as it is written, within autocast. Either way the weights and
+running statistics are those of the model itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aasist.model.aasist import Aasist
+from aasist.model.encoder import ResidualBlock
+from aasist.model.residual import Residual
+from aasist.model.residual_first import FirstResidual
+from aasist.model.sinc import pooled_bands
+from aasist.model.stretch import Stretch, each, stretches
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
+
+
+class PlainForm(nn.Module):
+    """The model as it is written, within autocast."""
+
+    def __init__(self, model: Aasist, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
+        """Waveform (B, T), band mask (B, bands) -> logits (B, 2) float32."""
+        return self.features_and_logits(waveform, band_mask)[1]
+
+    def features_and_logits(self, waveform: Tensor, band_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same, and the encoder's features (B, C, F, T') float32."""
+        with torch.autocast(waveform.device.type, self.dtype, enabled=self.dtype in {torch.bfloat16, torch.float16}):
+            features = self.model.features(waveform, band_mask)
+            logits = self.model.logits(features)
+        return features.to(waveform.dtype), logits.to(waveform.dtype)
+
+
+class StretchedForm(PlainForm):
+    """The encoder in ``dtype``, stretch by stretch; the graphs and all sums in float32.
+
+    The number of threads changes no result.
+    """
+
+    def __init__(self, model: Aasist, dtype: torch.dtype) -> None:
+        super().__init__(model, dtype)
+        a = model.architecture
+        sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool, fewest_folded=1)
+        self.sinc = sinc.to(model.spectral_position.dtype)
+
+    def features_and_logits(self, waveform: Tensor, band_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        model = self.model
+        with torch.autocast("cpu", enabled=False):
+            bands = self._bands(model.levelled(waveform), band_mask)
+            maps = model.encoder.opened(bands.unsqueeze(1)).squeeze(1)
+            for block in model.encoder.blocks:
+                assert isinstance(block, ResidualBlock)
+                maps = self._through(block, maps)
+            features = maps.to(waveform.dtype).permute(0, 3, 2, 1)
+            return features, model.logits(features)
+
+    def _bands(self, waveform: Tensor, band_mask: Tensor | None) -> Tensor:
+        """Waveform (B, T) -> pooled sinc bands (B, T', F)."""
+        a = self.model.architecture
+        hop, outputs = a.sinc_stride * a.front_pool[1], a.front_pool[1]
+        frame = (outputs - 1) * a.sinc_stride + a.kernel_samples
+        frames = (waveform.shape[1] - frame) // hop + 1
+        bands = waveform.new_empty(len(waveform), frames, a.spectral_nodes)
+
+        def filtered(part: Stretch) -> None:
+            row, start, stop = part
+            samples = waveform[row : row + 1, start * hop : (stop - 1) * hop + frame]
+            mask = band_mask if band_mask is None or band_mask.ndim == 1 else band_mask[row : row + 1]
+            bands[row, start:stop] = self.sinc(samples, mask)[0].T
+
+        for _ in each(filtered, stretches(len(waveform), frames, 4 * a.bands * outputs)):
+            pass
+        return bands
+
+    def _through(self, block: ResidualBlock, maps: Tensor) -> Tensor:
+        """Maps (B, T, F, C), or (B, T, F) of one channel, through a block."""
+        norm, shortcut = block.norm, block.shortcut
+        frozen = None if norm.training else (norm.running_mean, norm.running_var)
+        arguments: list[Any] = [
+            *(block.conv1.weight, block.conv1.bias, norm.weight, norm.bias, block.conv2.weight, block.conv2.bias),
+            *((None, None) if shortcut is None else (shortcut.weight, shortcut.bias)),
+            *(frozen, norm.eps, block.time_pool),
+        ]
+        count = maps.shape[0] * maps.shape[1] * (maps.shape[2] + 1)
+        if maps.ndim == 3:
+            out, mean, variance = FirstResidual.apply(maps, *arguments, self.dtype)  # type: ignore[no-untyped-call]
+        else:
+            out, mean, variance = Residual.apply(maps, *arguments)  # type: ignore[no-untyped-call]
+        if frozen is None:
+            follow(norm, mean, variance, count)
+        result: Tensor = out
+        return result
+
+
+def prepared(model: Aasist, precision: str, device: torch.device | str) -> PlainForm:
+    """The form in which ``model`` trains fastest on ``device``; it shares parameters and buffers with the model.
+
+    ``precision`` is fp32, bf16 or (CUDA) fp16; with fp32 it computes what the model does, but for rounding.
+    """
+    kind = StretchedForm if torch.device(device).type == "cpu" else PlainForm
+    return kind(model, PRECISIONS[precision])
+
+
+@torch.no_grad()
+def follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running statistics of a norm towards those of a batch of ``count`` places, as PyTorch does."""
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked += 1
+    share = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance * (count / (count - 1)), share)

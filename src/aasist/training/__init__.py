@@ -1,0 +1,1 @@
+"""The training room: recipes, data, augmentation on the batch, and the loop."""

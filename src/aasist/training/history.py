@@ -1,0 +1,79 @@
+"""What runs came to: their logs read back, and the keys in which their recipes differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aasist.training.keys import values_of
+from aasist.training.recipe import Recipe, in_full, is_identity
+from aasist.training.run import METRICS, RECIPE, RunError, recipe_of
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """A run's recipe and log. ``losses`` and ``rates`` are (step, value) of the lines that have one, in order."""
+
+    folder: Path
+    recipe: Recipe
+    losses: tuple[tuple[int, float], ...]
+    rates: tuple[tuple[int, float], ...]
+    steps: int
+    epochs: int
+    """Epochs that were finished."""
+    best_eer: float | None
+    best_epoch: int | None
+    loss: float | None
+    """Of the last epoch, or the last line where none was finished."""
+    seconds: float
+
+
+def read_history(folder: Path) -> History:
+    """The run in ``folder``; a last line that is being written is left out. Raises `RunError`, `RecipeError`."""
+    if not (folder / RECIPE).is_file():
+        raise RunError("no_run", f"{folder}: no run is here: expected the folder of one, or a folder of such folders")
+    recipe = recipe_of(folder)
+    path = folder / METRICS
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines: list[dict[str, Any]] = [
+            json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")
+        ]
+        steps = [line for line in lines if line["kind"] == "step"]
+        epochs = [line for line in lines if line["kind"] == "epoch"]
+        best = min(epochs, key=lambda line: (line["dev_eer"], -line["epoch"]), default=None)
+        last = (epochs or steps or [{}])[-1]
+        return History(
+            folder,
+            recipe,
+            tuple((line["step"], line["loss"]) for line in (steps or epochs) if line["loss"] is not None),
+            tuple((line["step"], line["dev_eer"]) for line in epochs),
+            lines[-1]["step"] if lines else 0,
+            len(epochs),
+            None if best is None else best["dev_eer"],
+            None if best is None else best["epoch"],
+            last.get("loss"),
+            lines[-1]["machine"]["seconds"] if lines else 0.0,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError("state", f"{path}: not the log of a run: {' '.join(str(error).split())[:200]}") from error
+
+
+def run_folders(given: Iterable[Path]) -> list[Path]:
+    """Each folder that holds a run, or the runs right within it; a folder with neither stands for itself, for the error."""
+    found = []
+    for folder in given:
+        within = sorted(path.parent for path in folder.glob(f"*/{RECIPE}"))
+        found += [folder] if (folder / RECIPE).exists() or not within else within
+    return found
+
+
+def differing(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
+    """For each recipe, its values of the keys of identity that are not the same in all."""
+    values = [values_of(in_full(recipe)) for recipe in recipes]
+    names = [name for name in (values[0] if values else {}) if is_identity(name)]
+    changed = [name for name in names if any(one[name] != values[0][name] for one in values)]
+    return [{name: one[name] for name in changed} for one in values]

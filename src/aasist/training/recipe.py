@@ -1,0 +1,280 @@
+"""Recipes: everything that decides the weights, in one file that names only what differs from its base."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aasist.errors import AasistError, ModelError
+from aasist.recipe import ARCHITECTURES, Architecture
+from aasist.training.augment.recipe import AugmentRecipe
+from aasist.training.averaging import Averaging
+from aasist.training.batches import Loading
+from aasist.training.keys import RecipeError, key, keys_of, section, values_of, with_values
+from aasist.training.loss import Loss
+from aasist.training.plan import Sampling
+from aasist.training.schedule import Schedule
+from aasist.training.waveforms import Crop
+
+SHIPPED = Path(__file__).parent / "recipes"
+"""Folder of the recipes that come with the package, ``NAME.toml`` each."""
+
+BASE = "base"
+"""The one key of a recipe's file that is no key of `Recipe`: the name or path of the recipe that it differs from."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The architecture: one by name, and what is different in it; what is none or empty is as the one named has it."""
+
+    architecture: str = key("aasist", "architecture to begin with", choices=tuple(ARCHITECTURES))
+    name: str | None = key(None, "name that checkpoints carry; none: the architecture's")
+    window_samples: int | None = key(None, "window that the model is trained and run on", unit="samples")
+    level: str = key(
+        "",
+        "rms: each window is scaled to a root mean square of 1 first; none; empty: as named",
+        choices=("", "none", "rms"),
+    )
+    bands: int | None = key(None, "sinc band-pass filters, mel-spaced over 0 to 8 kHz")
+    kernel_samples: int | None = key(None, "length of the sinc filters, odd", unit="samples")
+    sinc_stride: int | None = key(None, "between two outputs of the sinc layer", unit="samples")
+    front_pool: tuple[int, int] | None = key(None, "max-pooling of the rectified bands: bands, steps")
+    compression: str = key(
+        "", "log: logarithm of the rectified, pooled bands; none; empty: as named", choices=("", "none", "log")
+    )
+    channels: tuple[int, ...] | None = key(None, "output channels of the residual blocks")
+    time_pools: tuple[int, ...] | None = key(None, "max-pooling in time at the end of each residual block")
+    unused_norms: bool | None = key(None, "keep the batch norms that the published blocks never apply")
+    graph_dims: tuple[int, int] | None = key(None, "node dimensions: homogeneous, heterogeneous graph layers")
+    spectral_ratio: float | None = key(None, "share of the spectral nodes that pooling keeps")
+    temporal_ratio: float | None = key(None, "share of the temporal nodes that pooling keeps")
+    heterogeneous_ratio: float | None = key(None, "share of the nodes that pooling keeps in the branches")
+    temperatures: tuple[float, float, float] | None = key(
+        None, "Attention temperatures: spectral, temporal, heterogeneous"
+    )
+    dropouts: tuple[float, float, float, float] | None = key(
+        None, "Nodes before attention, scores of graph pooling, each branch, readout"
+    )
+    position_std: float | None = key(None, "spread of the spectral positions at the start")
+    readout: str | None = key(None, "linear, or cosine: what the last layer sees is scaled to unit length")
+
+    def resolved(self) -> Architecture:
+        """The architecture; `ModelError` for numbers that make none."""
+        changes = {f.name: getattr(self, f.name) for f in dataclasses.fields(Architecture)}
+        changes = {name: value for name, value in changes.items() if value not in (None, "")}
+        return dataclasses.replace(ARCHITECTURES[self.architecture], **changes)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which trials; what they are is held by their fingerprint, so a corpus that moved is the same corpus."""
+
+    train: tuple[str, ...] = key((), "where to train: [CORPUS:]PATH each, a manifest without CORPUS")
+    dev: tuple[str, ...] = key((), "where to choose the best weights, likewise; none: the dev subsets of data.train")
+    noise: tuple[str, ...] = key((), "noise, music and room responses for augmentation: folders or manifests")
+    train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
+    dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """The optimiser and what happens to gradients."""
+
+    kind: str = key("adam", "adam (L2 joins the gradient) or adamw (decoupled decay)", choices=("adam", "adamw"))
+    learning_rate: float = key(1e-4, "at its highest; the schedule bends it", low=0.0)
+    betas: tuple[float, float] = key((0.9, 0.999), "decay of the first and second moments", low=0.0, high=0.999999)
+    weight_decay: float = key(1e-4, "L2 penalty of adam, decay of adamw", low=0.0)
+    clip_norm: float | None = key(None, "gradients are scaled down to this norm; none: they are not", low=0.0)
+    accumulate: int = key(1, "batches to one step; the loss is weighted over all of them", unit="batches", low=1)
+    freeze_norms: bool = key(False, "batch norms stay as they are at the start: neither statistics nor weights move")
+    sync_norms: bool = key(False, "batch norms see the batch of all ranks (CUDA only)")
+
+
+@dataclass(frozen=True)
+class Running:
+    """How to run: no part of what the recipe is, and free to differ on a resume."""
+
+    steps: int | None = key(None, "stop after so many steps; changes neither schedule nor data", unit="steps", low=1)
+    checkpoint_minutes: float = key(5.0, "between two saves of the state within an epoch", unit="min", low=0.0)
+    log_steps: int = key(20, "between two lines of metrics.jsonl", unit="steps", low=1)
+    tensorboard: bool = key(False, "write TensorBoard's events too (extra: tensorboard)")
+    threads: int | None = key(None, "of torch, in each process; none: all that it may use", low=1, high=1024)
+    nonfinite_limit: int = key(20, "steps in a row that a loss that is not finite may cost before the run stops", low=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training from the first weight to the last; every default is that of the published AASIST."""
+
+    seed: int = key(1234, "of everything random", low=0)
+    epochs: int = key(100, "horizon of the schedule, and where training ends", unit="epochs", low=1)
+    batch: int = key(24, "trials in a batch, over all ranks", unit="trials", low=2)
+    precision: str = key(
+        "auto", "auto: bf16 where the processor has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+    )
+    model: Model = section(Model)
+    data: Data = section(Data)
+    sampling: Sampling = section(Sampling)
+    crop: Crop = section(Crop)
+    augment: AugmentRecipe = section(AugmentRecipe)
+    loss: Loss = section(Loss)
+    optimiser: Optimiser = section(Optimiser)
+    schedule: Schedule = section(Schedule)
+    averaging: Averaging = section(Averaging)
+    loading: Loading = section(Loading)
+    run: Running = section(Running)
+
+    def __post_init__(self) -> None:
+        architecture = self.model.resolved()
+        if self.loss.kind == "oc-softmax" and architecture.readout != "cosine":
+            raise RecipeError("loss.kind oc-softmax compares cosines: set model.readout to cosine too")
+        if self.loss.rank_weight and self.sampling.mode != "pairs":
+            raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
+        if self.optimiser.clip_norm == 0:
+            raise RecipeError("optimiser.clip_norm must be above 0, or none, got 0")
+        if not self.loss.bonafide_weight + self.loss.spoof_weight > 0:
+            raise RecipeError("loss.bonafide_weight and loss.spoof_weight are both 0: nothing would be learnt")
+        if self.schedule.kind == "cosine" and self.schedule.lowest_learning_rate > self.optimiser.learning_rate:
+            raise RecipeError(
+                f"schedule.lowest_learning_rate must be at most optimiser.learning_rate "
+                f"{self.optimiser.learning_rate:g}, got {self.schedule.lowest_learning_rate:g}"
+            )
+        shortest = min((*self.crop.lengths, architecture.window_samples))
+        if shortest < architecture.shortest_samples:
+            raise RecipeError(
+                f"crop.lengths must be at least {architecture.shortest_samples:,} samples for this model, got {shortest:,}"
+            )
+
+
+OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise")
+"""Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves
+are held by their fingerprint."""
+
+
+def is_identity(name: str) -> bool:
+    """Whether the key ``name`` is part of what a recipe is."""
+    return name not in OPERATIONAL and name.partition(".")[0] not in OPERATIONAL
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+
+
+def read_recipe(given: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a file, or the shipped one of that name, on top of its bases, with ``changes`` by dotted name on top.
+
+    Raises `RecipeError`, which names the file, for what cannot be read, an unknown key, a value that a key cannot take,
+    and bases that lead back to themselves.
+    """
+    recipe = Recipe()
+    for path, values in reversed(_chain(_located(os.fspath(given), Path()))):
+        try:
+            recipe = with_values(recipe, values)
+        except AasistError as error:
+            raise RecipeError(f"{path}: {error.message}") from error
+    return with_changes(recipe, changes or {})
+
+
+def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values of some keys; where only one section has a key, its last word will do (``steps``)."""
+    names = [known.name for known in keys_of(Recipe)]
+    whole = {}
+    for given, value in changes.items():
+        meant = [name for name in names if name.rpartition(".")[2] == given] if given not in names else [given]
+        if len(meant) > 1:
+            raise RecipeError(f"{given!r} could be {' or '.join(meant)}: write it out")
+        whole[meant[0] if meant else given] = value
+    try:
+        return with_values(recipe, whole)
+    except ModelError as error:
+        raise RecipeError(f"model: {error.message}") from error
+
+
+def parsed_change(text: str) -> tuple[str, str]:
+    """``steps=3`` -> ``("steps", "3")``; `RecipeError` for what has no equals sign or no name."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise RecipeError(f"expected KEY=VALUE, got {text!r}")
+    return name.strip(), value.strip()
+
+
+def resolved_text(recipe: Recipe) -> str:
+    """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``."""
+    architecture = recipe.model.resolved()
+    lines, last = [], ""
+    for name, given in values_of(recipe).items():
+        head, _, leaf = name.rpartition(".")
+        if head != last:
+            lines += ["", f"[{head}]"]
+            last = head
+        lines.append(f"{leaf} = {_toml(getattr(architecture, leaf, given) if head == 'model' else given)}")
+    return "\n".join(lines) + "\n"
+
+
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The keys of identity in which two recipes differ, with the value in each."""
+    first, second = (values_of(in_full(recipe)) for recipe in (one, other))
+    return {name: (first[name], second[name]) for name in first if is_identity(name) and first[name] != second[name]}
+
+
+def in_full(recipe: Recipe) -> Recipe:
+    """The recipe with every key of its model filled in from the architecture."""
+    architecture = dataclasses.asdict(recipe.model.resolved())
+    return dataclasses.replace(recipe, model=Model(recipe.model.architecture, **architecture))
+
+
+def _located(given: str, folder: Path) -> Path:
+    """The file of a name or path; a path is relative to ``folder``."""
+    if given in shipped_recipes():
+        return SHIPPED / f"{given}.toml"
+    path = folder / given
+    if not path.is_file():
+        raise RecipeError(f"no recipe {given!r}: neither a file nor one of {', '.join(shipped_recipes())}")
+    return path
+
+
+def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """A recipe's file and its bases, nearest first, each with its values by dotted name."""
+    chain: list[tuple[Path, dict[str, Any]]] = []
+    while True:
+        if any(path.resolve() == known.resolve() for known, _ in chain):
+            raise RecipeError(f"{path}: its bases lead back to it")
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RecipeError(f"{path}: not a recipe in TOML: {error}") from error
+        base = table.pop(BASE, None)
+        chain.append((path, _flat(table)))
+        if base is None:
+            return chain
+        if not isinstance(base, str):
+            raise RecipeError(f"{path}: base must be the name or path of a recipe, got {base!r}")
+        try:
+            path = _located(base, path.parent)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error.message}") from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    # JSON's escapes are TOML's, and its numbers too.
+    return json.dumps(value) if isinstance(value, str) else repr(value)

@@ -1,0 +1,186 @@
+"""One step: from a batch of waveforms to new weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aasist.errors import AasistError
+from aasist.model.aasist import Aasist
+from aasist.model.training_form import PlainForm, prepared
+from aasist.training.averaging import norms_of
+from aasist.training.distributed import Ranks
+from aasist.training.draws import Purpose, generator, seed_dropout
+from aasist.training.loss import Total, loss_of, total_of
+from aasist.training.precision import Precision
+from aasist.training.recipe import Recipe
+from aasist.training.schedule import learning_rate
+from aasist.training.state import named, optimiser_tensors, restore_optimiser, under
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A batch, or this rank's part of one, on the device and augmented.
+
+    ``waveforms`` (B, T), ``labels`` (B,) 1 = bona fide, ``mask`` (B, bands) or None, ``pairs`` (P, 2) of rows of the
+    batch, bona fide first. ``number`` is that of the batch in the epoch.
+    """
+
+    waveforms: Tensor
+    labels: Tensor
+    mask: Tensor | None
+    pairs: Tensor
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step came to; ``skipped`` where the loss or its gradient was not finite and nothing was changed."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    skipped: bool
+    stop: str
+    """Why some rank asked to stop; empty where none did."""
+
+
+STOPS = ("signal", "memory")
+"""Reasons for which a rank may ask to stop."""
+
+
+class Learner:
+    """A model with its optimiser, and with a head that teaches its encoder where the recipe wants one."""
+
+    def __init__(self, recipe: Recipe, ranks: Ranks, precision: Precision) -> None:
+        self.recipe, self.ranks, self.precision = recipe, ranks, precision
+        torch.manual_seed(int(generator(recipe.seed, Purpose.START).integers(1 << 62)))
+        self.model = Aasist(recipe.model.resolved())
+        self.head = EncoderHead(self.model) if recipe.loss.head_weight else None
+        self.whole = nn.ModuleDict({"model": self.model} | ({"head": self.head} if self.head is not None else {}))
+        self.whole.to(ranks.device)
+        self.form = _form(self.model, recipe, precision)
+        self.parameters = _trained(self.whole, recipe.optimiser.freeze_norms)
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser.kind]
+        keys = recipe.optimiser
+        self.optimiser = kind(
+            self.parameters, keys.learning_rate, betas=keys.betas, weight_decay=keys.weight_decay, fused=True
+        )
+        self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision.scaled)
+        self.statistics = [b for norm in norms_of(self.model) for b in norm.buffers() if b.dtype.is_floating_point]
+
+    def take(self, batches: Sequence[Ready], step: int, horizon: int, *, stop: str = "") -> Outcome:
+        """Step number ``step`` on what makes it up: as many batches as ``optimiser.accumulate`` says. All ranks come here
+        together, ``stop`` is what this one asks for."""
+        rate = learning_rate(self.recipe.schedule, self.recipe.optimiser.learning_rate, step, horizon)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self._train_mode()
+        self.optimiser.zero_grad(set_to_none=False)
+        before, total = [statistics.clone() for statistics in self.statistics], self._total(batches)
+        sums = torch.tensor([0.0, *(float(stop == reason) for reason in STOPS)], device=self.ranks.device)
+        for batch in batches:
+            if len(batch.labels):
+                seed_dropout(self.recipe.seed, batch.epoch, batch.number, self.ranks.rank)
+                loss = self._loss(batch, total)
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                sums[0] += loss.detach()
+        self._sum_over_ranks(sums)
+        self.scaler.unscale_(self.optimiser)
+        most = self.recipe.optimiser.clip_norm
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, math.inf if most is None else most))
+        value, *asked = sums.tolist()
+        skipped = not math.isfinite(value) or (not math.isfinite(norm) and not self.precision.scaled)
+        if skipped:
+            for statistics, kept in zip(self.statistics, before, strict=True):
+                statistics.copy_(kept)  # what is not finite would stay in a running mean for good
+        else:
+            self.scaler.step(self.optimiser)  # and none, in fp16, where the scale made a gradient too large
+        self.scaler.update()
+        stop = next((reason for reason, count in zip(STOPS, asked, strict=True) if count), "")
+        return Outcome(value, norm, rate, skipped, stop)
+
+    def _loss(self, batch: Ready, total: Total) -> Tensor:
+        """What a batch adds to the loss of the step ()."""
+        loss = self.recipe.loss
+        features, logits = self.form.features_and_logits(batch.waveforms, batch.mask)
+        value = loss_of(loss, logits, batch.labels, batch.pairs, total, self.model.out)
+        if self.head is not None:
+            taught = self.head(features)
+            value = value + loss.head_weight * loss_of(loss, taught, batch.labels, batch.pairs, total)
+        return value
+
+    def _total(self, batches: Sequence[Ready]) -> Total:
+        """What the loss of the step is divided by, over all its batches and ranks."""
+        sums = torch.zeros(2, device=self.ranks.device)
+        for batch in batches:
+            sums += total_of(self.recipe.loss, batch.labels, batch.pairs)
+        self.ranks.sum_([sums])
+        weight, pairs = sums.clamp_min(1e-12)
+        return Total(weight, pairs)
+
+    def _sum_over_ranks(self, sums: Tensor) -> None:
+        """Gradients and ``sums`` become those of all ranks, running statistics the mean of theirs."""
+        if self.ranks.world > 1:
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+            self.ranks.sum_([*gradients, *self.statistics, sums])
+            for statistics in self.statistics:
+                statistics.div_(self.ranks.world)
+
+    def _train_mode(self) -> None:
+        self.whole.train()
+        if self.recipe.optimiser.freeze_norms:
+            for norm in norms_of(self.model):
+                norm.eval()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a later start needs to go on as if nothing had happened."""
+        scale = {"scale": torch.tensor(self.scaler.get_scale(), dtype=torch.float64)} if self.precision.scaled else {}
+        return named("weights", self.whole.state_dict()) | named("optimiser", optimiser_tensors(self.optimiser)) | scale
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from `tensors`."""
+        self.whole.load_state_dict(under("weights", tensors))
+        restore_optimiser(self.optimiser, under("optimiser", tensors))
+        if self.precision.scaled and "scale" in tensors:
+            self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": float(tensors["scale"])})
+
+
+class EncoderHead(nn.Linear):
+    """Features (B, C, F, T) of the encoder -> logits (B, 2) from their mean and maximum in time."""
+
+    def __init__(self, model: Aasist) -> None:
+        architecture = model.architecture
+        super().__init__(2 * architecture.channels[-1] * architecture.spectral_nodes, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(torch.cat([features.mean(3), features.amax(3)], dim=1).flatten(1))
+
+
+def _form(model: Aasist, recipe: Recipe, precision: Precision) -> PlainForm:
+    """The fastest form that trains as the recipe says."""
+    if recipe.optimiser.sync_norms:
+        if precision.device.type != "cuda":
+            raise AasistError("recipe", "optimiser.sync_norms needs CUDA: leave it false")
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return prepared(model, precision.name, precision.device)
+
+
+def _trained(whole: nn.Module, freeze_norms: bool) -> list[nn.Parameter]:
+    """The parameters that are trained: not those of norms that the published blocks own and never apply, and not those
+    of any norm where they are frozen."""
+    norms = {id(parameter) for norm in norms_of(whole) for parameter in norm.parameters()} if freeze_norms else set()
+    trained = []
+    for name, parameter in whole.named_parameters():
+        if "unused_norm" in name or id(parameter) in norms:
+            parameter.requires_grad_(False)
+        else:
+            trained.append(parameter)
+    return trained

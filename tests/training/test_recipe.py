@@ -1,0 +1,191 @@
+"""Recipes: the shipped ones say what was published, and a file says only what differs from its base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aasist.recipe import AASIST, AASIST_L, EFFICIENT
+from aasist.training.keys import RecipeError, values_of
+from aasist.training.recipe import (
+    Recipe,
+    differences,
+    is_identity,
+    parsed_change,
+    read_recipe,
+    resolved_text,
+    shipped_recipes,
+    with_changes,
+)
+
+PUBLISHED = {
+    "seed": 1234,
+    "epochs": 100,
+    "batch": 24,
+    "sampling.mode": "shuffle",
+    "crop.lengths": (),
+    "loss.kind": "cross-entropy",
+    "loss.bonafide_weight": 0.9,
+    "loss.spoof_weight": 0.1,
+    "loss.smoothing": 0.0,
+    "loss.rank_weight": 0.0,
+    "optimiser.kind": "adam",
+    "optimiser.learning_rate": 1e-4,
+    "optimiser.betas": (0.9, 0.999),
+    "optimiser.weight_decay": 1e-4,
+    "optimiser.clip_norm": None,
+    "optimiser.accumulate": 1,
+    "schedule.kind": "cosine",
+    "schedule.warm_up_steps": 0,
+    "schedule.lowest_learning_rate": 5e-6,
+    "schedule.patience": None,
+    "averaging.kind": "best",
+    "augment.bands.most": 19,
+}
+"""clovaai/aasist, config/AASIST.conf and main.py."""
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("aasist", AASIST), ("aasist-l", AASIST_L)])
+def test_the_published_recipes_are_the_published_ones(name: str, architecture: object) -> None:
+    recipe = read_recipe(name)
+    values = values_of(recipe)
+    assert {key: values[key] for key in PUBLISHED} == PUBLISHED
+    assert recipe.model.resolved() == architecture
+    assert not [key for key, value in values.items() if key.endswith(".probability") and value]
+
+
+def test_the_shipped_models_recipe_is_that_of_its_training() -> None:
+    """recipes/first_model/train.py."""
+    recipe = read_recipe("efficient")
+    assert recipe.model.resolved() == EFFICIENT
+    wanted = {
+        "sampling.mode": "pairs",
+        "batch": 32,
+        "loss.rank_weight": 0.5,
+        "loss.smoothing": 0.05,
+        "loss.head_weight": 1.0,
+        "optimiser.kind": "adamw",
+        "optimiser.learning_rate": 1e-3,
+        "optimiser.clip_norm": 2.0,
+        "schedule.warm_up_steps": 60,
+        "averaging.kind": "ema",
+        "averaging.decay": 0.995,
+        "crop.lengths": (20_000, 24_000, 32_300),
+        "crop.full_from": 0.9,
+    }
+    values = values_of(recipe)
+    assert {key: values[key] for key in wanted} == wanted
+    assert recipe.epochs * recipe.sampling.epoch_trials // recipe.batch == 1500
+    assert len([key for key, value in values.items() if key.endswith(".probability") and value]) >= 8
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_is_read_and_differs_from_its_base(name: str) -> None:
+    recipe = read_recipe(name)
+    assert name == "aasist" or differences(recipe, read_recipe("aasist"))
+
+
+def test_a_recipe_names_only_what_differs_from_its_base(tmp_path: Path) -> None:
+    written(tmp_path, "base", 'base = "aasist-l"\nepochs = 7\n[optimiser]\nlearning_rate = 1e-3\n')
+    path = written(
+        tmp_path, "mine", 'base = "base.toml"\n[optimiser]\nweight_decay = 0\n[augment.gain]\nprobability = 0.5\n'
+    )
+    changed = {name: now for name, (_, now) in differences(read_recipe("aasist-l"), read_recipe(path)).items()}
+    assert changed == {
+        "epochs": 7,
+        "optimiser.learning_rate": 1e-3,
+        "optimiser.weight_decay": 0.0,
+        "augment.gain.probability": 0.5,
+    }
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_resolved_text_is_read_back_as_the_same_recipe(name: str, tmp_path: Path) -> None:
+    recipe = with_changes(read_recipe(name), {"data.train": ('a b/é "x"',), "run.steps": 3, "data.train_subset": "t"})
+    again = read_recipe(written(tmp_path, "resolved", resolved_text(recipe)))
+    assert not differences(recipe, again)
+    assert again.data == recipe.data
+    assert again.run == recipe.run
+    assert resolved_text(again) == resolved_text(recipe)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epohcs = 3", "mine.toml: no key 'epohcs'; did you mean 'epochs'?"),
+        ("[optimiser]\nlr = 3", "mine.toml: no key 'optimiser.lr'"),
+        ("[optimiser]\nlearning_rate = 'fast'", "mine.toml: optimiser.learning_rate must be a number, got 'fast'"),
+        ("epochs = 0", "mine.toml: epochs must be at least 1 epochs, got 0"),
+        ("base = 'nowhere'", "mine.toml: no recipe 'nowhere': neither a file nor one of aasist"),
+        ("base = 'mine.toml'", "mine.toml: its bases lead back to it"),
+        ("base = 3", "mine.toml: base must be the name or path of a recipe, got 3"),
+        ("epochs = ", "mine.toml: not a recipe in TOML"),
+        ("[model]\nkernel_samples = 128", "mine.toml: kernel_samples must be odd, got 128"),
+        ("[loss]\nkind = 'oc-softmax'", "mine.toml: loss.kind oc-softmax compares cosines: set model.readout"),
+        ("[loss]\nrank_weight = 1", "mine.toml: loss.rank_weight ranks the members of pairs: set sampling.mode"),
+        ("[crop]\nlengths = [400]", "mine.toml: crop.lengths must be at least 2,315 samples for this model, got 400"),
+        ("[optimiser]\nclip_norm = 0", "mine.toml: optimiser.clip_norm must be above 0, or none, got 0"),
+        ("[optimiser]\nlearning_rate = 1e-6", "schedule.lowest_learning_rate must be at most optimiser.learning_rate"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        read_recipe(written(tmp_path, "mine", text))
+    assert said in error.value.message
+
+
+def test_a_recipe_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(RecipeError, match="no recipe 'assist': neither a file nor one of aasist, "):
+        read_recipe("assist")
+
+
+def test_a_key_may_be_given_by_its_last_word_where_that_is_enough() -> None:
+    recipe = with_changes(Recipe(), {"steps": "3", "channels": "8,8", "time_pools": "3,3"})
+    assert recipe.run.steps == 3
+    assert recipe.model.resolved().channels == (8, 8)
+    with pytest.raises(RecipeError, match=r"'probability' could be augment\.codec\.probability or "):
+        with_changes(Recipe(), {"probability": "1"})
+
+
+@pytest.mark.parametrize("text", ["steps", "=3", " = 3"])
+def test_a_change_without_name_or_equals_sign_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match=r"expected KEY=VALUE, got"):
+        parsed_change(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({"run.steps": 3}, False),
+        ({"run.threads": 3}, False),
+        ({"loading.workers": 3}, False),
+        ({"data.train": ("x",)}, False),
+        ({"data.train_subset": "x"}, True),
+        ({"seed": 3}, True),
+        ({"augment.gain.probability": 0.5}, True),
+        ({"model.bands": 35}, True),
+    ],
+)
+def test_how_to_run_is_no_part_of_what_a_recipe_is(change: dict[str, Any], counts: bool) -> None:
+    assert bool(differences(Recipe(), with_changes(Recipe(), change))) == counts
+    assert all(is_identity(name) == counts for name in change)
+
+
+def test_none_is_a_level_and_a_compression_of_its_own(tmp_path: Path) -> None:
+    """Not the absence of a choice, as it is for other keys."""
+    recipe = with_changes(read_recipe("efficient"), {"model.level": "none", "model.compression": "none"})
+    assert (recipe.model.resolved().level, recipe.model.resolved().compression) == ("none", "none")
+    assert not differences(recipe, read_recipe(written(tmp_path, "resolved", resolved_text(recipe))))
+
+
+def test_an_architecture_that_is_spelt_out_is_the_one_by_name() -> None:
+    spelt = with_changes(Recipe(), {"model.channels": AASIST.channels, "model.bands": 70, "model.name": "aasist"})
+    assert not differences(Recipe(), spelt)
