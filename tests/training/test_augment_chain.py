@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -85,6 +86,21 @@ def test_a_row_comes_out_the_same_to_the_last_bit_in_every_batch(threads: int, s
     for rows in ([0], [18], [3, 4], [7, 1, 12], list(range(5, 16))):
         part, _ = augmenter(waveforms[rows], keys[rows], labels[rows])
         assert torch.equal(part, whole[rows]), rows
+
+
+def test_threads_change_neither_a_row_nor_how_many_there_are_for_others() -> None:
+    waveforms, keys, labels = batch(11)
+    augmenter = Augmenter(everything(0.5), bank())
+    alone, _ = augmenter(waveforms, keys, labels)
+    for threads in (2, 3):
+        torch.set_num_threads(threads)
+        assert torch.equal(augmenter(waveforms, keys, labels)[0], alone)
+        assert torch.get_num_threads() == threads
+        found: list[int] = []
+        thread = threading.Thread(target=lambda found=found: found.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert found == [threads]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -32,10 +32,10 @@ start(recipe, folder, Silent(), resume=(folder / "recipe.toml").exists())
 
 
 def restless(root: Path) -> Recipe:
-    """Twelve epochs with a state after each step, and on everything that has a state or draws of its own."""
+    """Eight epochs with a state after each step, and on everything that has a state or draws of its own."""
     return small.recipe(
         root,
-        epochs=12,
+        epochs=8,
         run__checkpoint_minutes=0.0,
         run__log_steps=1,
         loading__workers=1,
@@ -77,7 +77,7 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(mini: Path, tmp_path:
 
 def test_a_signal_ends_a_run_between_two_steps_with_all_saved(mini: Path, tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    recipe = small.recipe(mini, epochs=12, run__log_steps=1, loading__workers=1)
+    recipe = small.recipe(mini, epochs=6, run__log_steps=1, loading__workers=1)
     start(recipe, whole, Silent())
     command = [sys.executable, "-c", CODE, whole / "recipe.toml", stopped]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -20,6 +20,8 @@ VERBS = {
     "compare": "Is one score file better than another?",
     "sasv": "a-DCF and t-EER of scores of spoofing-robust speaker verification.",
     "calibrate": "Map scores to calibrated llr, and choose the threshold.",
+    "train": "Train a model by a recipe; stop and resume as you like.",
+    "runs": "Compare trainings in a table and a plot.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",
 }

@@ -64,7 +64,7 @@ def each(work: Callable[[Stretch], Result], parts: list[Stretch]) -> Iterator[Re
 def reach(maps: Tensor, start: int, stop: int) -> Tensor:
     """Steps ``start`` to ``stop`` of maps (T, ...), zeros where they lie beyond the ends: a view where none do."""
     inside = maps[max(start, 0) : max(stop, 0)]
-    before, after = max(-start, 0), max(stop - max(start, len(maps)), 0)
+    before, after = max(min(stop, 0) - start, 0), max(stop - max(start, len(maps)), 0)
     if not before and not after:
         return inside
     return functional.pad(inside, (0, 0) * (maps.ndim - 1) + (before, after))

@@ -13,6 +13,9 @@ from aasist.training.augment.spectra import as_loud_as, filter_size, filtered, h
 from aasist.training.draws import Draws, Float64
 from aasist.training.keys import key
 
+_RESPONSE_SIZE = 8_192
+"""Of the transform that gives a resampling filter's response."""
+
 
 @dataclass(frozen=True)
 class Equaliser:
@@ -110,11 +113,12 @@ def through_rates(waveforms: Tensor, rates_hz: Float64, crossings: Float64) -> T
     size = filter_size(samples)
     gain = windowed_sinc(rates_hz, crossings, size, device)
     passed = weighted(spectrum(waveforms, size), gain)
-    rate_bins = np.where(rates_hz < SAMPLE_RATE, np.rint(rates_hz * size / SAMPLE_RATE), 2 * size).astype(np.int64)
-    mirror = torch.from_numpy(rate_bins).to(device).unsqueeze(1) - torch.arange(size // 2 + 1, device=device)
-    folds = (mirror >= 0) & (mirror <= size // 2)
-    aliases = torch.where(folds, passed.gather(1, mirror.clamp_(0, size // 2)).conj(), 0)
-    return waveform(weighted(passed + aliases, gain), size, samples)
+    down = np.flatnonzero(rates_hz < SAMPLE_RATE)
+    rate_bins = np.rint(rates_hz[down] * size / SAMPLE_RATE).astype(int)
+    for row, bins in zip(down.tolist(), rate_bins.tolist(), strict=True):
+        first = bins - size // 2  # the lowest frequency that an alias reaches
+        passed[row, first:] += passed[row, first:].flip(0).conj_physical()
+    return waveform(weighted(passed, gain), size, samples)
 
 
 def windowed_sinc(rates_hz: Float64, crossings: Float64, size: int, device: torch.device) -> Tensor:
@@ -125,11 +129,18 @@ def windowed_sinc(rates_hz: Float64, crossings: Float64, size: int, device: torc
     cutoff_hz = 0.97 / 2 * np.minimum(rates_hz, SAMPLE_RATE)
     cutoff = torch.from_numpy(2 * cutoff_hz / SAMPLE_RATE).to(device, torch.float32).unsqueeze(1)
     half = torch.from_numpy(crossings).to(device, torch.float32).unsqueeze(1) / cutoff
-    most = min(int(np.ceil((crossings * SAMPLE_RATE / (2 * cutoff_hz)).max())), size // 2 - 1) if len(crossings) else 0
+    most = (
+        min(int(np.ceil((crossings * SAMPLE_RATE / (2 * cutoff_hz)).max())), min(size, _RESPONSE_SIZE) // 2 - 1)
+        if len(crossings)
+        else 0
+    )
     steps = torch.arange(most + 1, device=device, dtype=torch.float32)
     window = torch.cos(0.5 * torch.pi * steps / half).square() * (steps < half)
     side = cutoff * torch.sinc(cutoff * steps) * window
-    kernel = torch.zeros(len(rates_hz), size, device=device)
+    # A kernel this short has a response so smooth that a few of its values tell the rest, to within 1e-5.
+    few = min(size, _RESPONSE_SIZE)
+    kernel = torch.zeros(len(rates_hz), few, device=device)
     kernel[:, : most + 1] = side
-    kernel[:, size - most :] = side[:, 1:].flip(1)
-    return spectrum(kernel, size).real
+    kernel[:, few - most :] = side[:, 1:].flip(1)
+    response = spectrum(kernel, few).real.unsqueeze(1)
+    return torch.nn.functional.interpolate(response, size // 2 + 1, mode="linear", align_corners=True).squeeze(1)

@@ -72,19 +72,19 @@ class Augmenter:
         was; labels never change."""
         if not self.steps or not len(waveforms):
             return waveforms, labels
-        out, bonafide = waveforms.detach().clone(), labels.cpu().numpy() == BONAFIDE
+        out, bonafide = torch.empty_like(waveforms), labels.cpu().numpy() == BONAFIDE
         threads = torch.get_num_threads()
         if out.device.type != "cpu":
-            self._change(out, keys, bonafide)
+            self._change(waveforms, out, keys, bonafide)
         elif threads == 1 or len(out) == 1:
-            self._change(out, keys, bonafide, ROWS_AT_ONCE)
+            self._change(waveforms, out, keys, bonafide, ROWS_AT_ONCE)
         else:
             # Each thread takes some rows through the whole chain. Shared by torch's own threads, every operation would
             # end with one waiting for another, which on a busy machine is milliseconds a thousand times.
             def work(rows: Integers) -> None:
                 torch.set_num_threads(1)  # of this thread
                 some = slice(int(rows[0]), int(rows[-1]) + 1)
-                self._change(out[some], keys[some], bonafide[some], ROWS_AT_ONCE)
+                self._change(waveforms[some], out[some], keys[some], bonafide[some], ROWS_AT_ONCE)
 
             parts = [part for part in np.array_split(np.arange(len(out)), threads) if len(part)]
             try:
@@ -95,8 +95,11 @@ class Augmenter:
         return out, labels
 
     @torch.no_grad()
-    def _change(self, out: Tensor, keys: Integers, bonafide: Booleans, at_once: int | None = None) -> None:
-        """Take rows (n, T) through the chain, in place, ``at_once`` at the most (None: all of them)."""
+    def _change(
+        self, waveforms: Tensor, out: Tensor, keys: Integers, bonafide: Booleans, at_once: int | None = None
+    ) -> None:
+        """Take rows (n, T) through the chain into ``out``, ``at_once`` at the most (None: all of them)."""
+        out.copy_(waveforms)
         dirty = Draws(keys, "clean").fraction("happens") >= self.recipe.clean
         for step in self.steps:
             happens = dirty & (Draws(keys, step.name).fraction("happens") < step.probability)

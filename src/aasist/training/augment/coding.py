@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aasist.session import SAMPLE_RATE
 from aasist.training.augment.bands import windowed_sinc
-from aasist.training.augment.spectra import QUIETEST, filter_size, filtered, peak
+from aasist.training.augment.spectra import QUIETEST, filter_size, peak, spectrum, waveform, weighted
 from aasist.training.draws import Draws
 from aasist.training.keys import key
 
@@ -60,16 +60,22 @@ def companded(waveforms: Tensor, draws: Draws, recipe: MuLaw) -> Tensor:
 
 
 def _at_8_khz(waveforms: Tensor) -> Tensor:
-    """Every second sample behind a low-pass coded, and the same low-pass over what comes back."""
+    """Every second sample behind a low-pass coded, and the same low-pass over what comes back with zeros between.
+
+    Both in the spectrum: of every second sample it is folded at its middle, q, and with zeros between it is mirrored.
+    """
     size = filter_size(waveforms.shape[1])
-    gain = _telephone_gain(size, waveforms.device)
-    received = torch.zeros_like(waveforms)
-    received[:, ::2] = 2.0 * mu_law(filtered(waveforms, gain, size)[:, ::2])
-    return filtered(received, gain, size)
+    gain, q = _telephone_gain(size, waveforms.device), size // 4
+    wide = weighted(spectrum(waveforms, size), gain)
+    narrow = waveform(0.5 * (wide[:, : q + 1] + wide[:, q:].flip(1).conj()), size // 2, size // 2)
+    received = spectrum(mu_law(narrow), size // 2)
+    mirrored = torch.cat([received, received[:, :-1].flip(1).conj()], dim=1)
+    return waveform(weighted(mirrored, 2.0 * gain), size, waveforms.shape[1])
 
 
 @functools.lru_cache(8)
 def _telephone_gain(size: int, device: torch.device) -> Tensor:
+    """The low-pass (1, size // 2 + 1) between 16 and 8 kHz."""
     return windowed_sinc(np.array([_TELEPHONE_HZ]), np.array([32.0]), size, device)
 
 

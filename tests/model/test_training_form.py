@@ -1,0 +1,229 @@
+"""The form a model trains in: the model's own numbers, whatever the stretches and the threads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aasist.model import stretch
+from aasist.model.aasist import Aasist
+from aasist.model.stretch import reach, stretches
+from aasist.model.training_form import PlainForm, prepared
+from aasist.recipe import Architecture
+
+PUBLISHED = Architecture(
+    bands=9, kernel_samples=17, channels=(3, 3, 4), time_pools=(3, 3, 3), graph_dims=(4, 3), dropouts=(0.0,) * 4
+)
+OURS = Architecture(
+    level="rms",
+    bands=8,
+    kernel_samples=17,
+    sinc_stride=3,
+    front_pool=(2, 4),
+    compression="log",
+    channels=(1, 4, 4),
+    time_pools=(2, 3, 1),
+    unused_norms=False,
+    graph_dims=(4, 3),
+    dropouts=(0.0,) * 4,
+)
+SHAPES = {"like the published": PUBLISHED, "like ours": OURS}
+
+ROOMS = {"one stretch": 1 << 20, "some stretches": 3_000, "a stretch of one pool": 1}
+
+
+@pytest.fixture(params=SHAPES)
+def model(request: pytest.FixtureRequest, seeded: Callable[..., Aasist]) -> Aasist:
+    trained: Aasist = seeded(SHAPES[request.param], seed=3).train()
+    return trained
+
+
+@pytest.fixture(params=ROOMS)
+def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stretch, "STRETCH_BYTES", ROOMS[request.param])
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def stepped(form: nn.Module, model: Aasist, waveform: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+    """Logits, features, gradients and running statistics after one backward pass."""
+    if isinstance(form, Aasist):
+        features = form.features(waveform, mask)
+        logits = form.logits(features)
+    else:
+        features, logits = form.features_and_logits(waveform, mask)
+    # A weight for every number, so that no gradient cancels.
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(8)).to(logits)
+    (logits * weights).sum().backward()
+    found = {"features": features.detach(), "logits": logits.detach()}
+    found |= {name: w.grad for name, w in model.named_parameters() if w.grad is not None}
+    return found | {name: b.clone() for name, b in model.named_buffers() if "running" in name or "tracked" in name}
+
+
+def copies(model: Aasist, dtype: torch.dtype) -> tuple[Aasist, Aasist]:
+    return copy.deepcopy(model).to(dtype), copy.deepcopy(model).to(dtype)
+
+
+@pytest.mark.usefixtures("room")
+@pytest.mark.parametrize("length", [700, 731])
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_float64_features_logits_gradients_and_statistics_are_the_models(
+    length: int, masked: bool, model: Aasist
+) -> None:
+    waveform = noise(3, length, seed=length).double()
+    mask = (torch.rand(3, model.architecture.bands, generator=torch.Generator().manual_seed(1)) > 0.3).double()
+    one, other = copies(model, torch.float64)
+    expected = stepped(one, one, waveform, mask if masked else None)
+    got = stepped(prepared(other, "fp64", "cpu"), other, waveform, mask if masked else None)
+    unused = {name for name in expected if "unused_norm" in name}
+    assert got.keys() == expected.keys()
+    assert len(got) > 40
+    for name in got.keys() - unused:
+        scale = max(float(expected[name].abs().max()), 1.0)
+        # Folded sinc filters are rounded to float32.
+        torch.testing.assert_close(
+            got[name], expected[name], rtol=0, atol=2e-6 * scale, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_in_float32_logits_are_within_1e_5_and_gradients_within_1e_4(model: Aasist) -> None:
+    waveform = noise(3, 700)
+    one, other = copies(model, torch.float32)
+    expected, got = stepped(one, one, waveform), stepped(prepared(other, "fp32", "cpu"), other, waveform)
+    assert (got["logits"] - expected["logits"]).norm() < 1e-5 * expected["logits"].norm()
+    assert (got["features"] - expected["features"]).norm() < 1e-5 * expected["features"].norm()
+    gradients = [name for name, _ in model.named_parameters() if name in expected and "unused" not in name]
+    mine, theirs = (torch.cat([found[name].flatten() for name in gradients]) for found in (got, expected))
+    assert theirs.norm() > 0.1
+    assert (mine - theirs).norm() < 1e-4 * theirs.norm()
+
+
+def test_frozen_norms_are_used_and_left_as_they_are(model: Aasist) -> None:
+    def frozen(dtype_model: Aasist) -> Aasist:
+        for part in dtype_model.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                part.eval()
+        return dtype_model
+
+    one, other = map(frozen, copies(model, torch.float64))
+    waveform = noise(2, 700).double()
+    expected, got = stepped(one, one, waveform), stepped(prepared(other, "fp64", "cpu"), other, waveform)
+    for name, value in expected.items():
+        scale = max(float(value.abs().max()), 1.0)
+        torch.testing.assert_close(got[name], value, rtol=0, atol=2e-6 * scale)
+    for name, before in model.named_buffers():
+        if "running" in name:
+            assert torch.equal(got[name], before.double())
+
+
+def test_the_number_of_threads_changes_no_bit(
+    model: Aasist, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretch, "STRETCH_BYTES", 3_000)
+    waveform, found = noise(4, 700), []
+    for count in (1, 2, 3):
+        threads(count)
+        trained = copy.deepcopy(model)
+        bands = prepared(trained, "bf16", "cpu")
+        found.append(stepped(bands, trained, waveform))
+        assert torch.get_num_threads() == count, "the caller's own number of threads was changed"
+    for other in found[1:]:
+        for name in ("features", *(name for name in found[0] if name.startswith("encoder"))):
+            # The graphs run on torch's own threads: their sums may differ, and with them what comes back to the encoder.
+            close = torch.equal if name == "features" or "running" in name else torch.allclose
+            assert close(found[0][name], other[name]), name
+
+
+def test_the_form_trains_the_weights_of_the_model_itself(model: Aasist) -> None:
+    form = prepared(model, "fp32", "cpu")
+    assert {id(weight) for weight in form.parameters()} == {id(weight) for weight in model.parameters()}
+    assert {name.removeprefix("model.") for name in form.state_dict()} == set(model.state_dict())
+
+
+def test_without_gradients_nothing_is_kept(model: Aasist) -> None:
+    with torch.no_grad():
+        logits = prepared(model, "bf16", "cpu")(noise(2, 700))
+    assert not logits.requires_grad
+    assert logits.dtype == torch.float32
+
+
+def test_in_eval_mode_the_form_gives_the_models_logits_and_writes_nothing(model: Aasist) -> None:
+    model.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        torch.testing.assert_close(
+            prepared(model, "fp32", "cpu")(noise(2, 700)), model(noise(2, 700)), rtol=0, atol=1e-5
+        )
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_on_another_device_the_model_runs_as_it_is_written(model: Aasist) -> None:
+    form = prepared(model, "bf16", "cuda")
+    assert type(form) is PlainForm
+    features, logits = form.features_and_logits(noise(2, 700))
+    assert (features.dtype, logits.dtype) == (torch.float32, torch.float32)
+    torch.testing.assert_close(features, model.features(noise(2, 700)), rtol=0.1, atol=0.2)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 101])
+@pytest.mark.parametrize("multiple", [1, 3])
+def test_stretches_cover_every_step_of_every_row_once(steps: int, multiple: int) -> None:
+    for step_bytes in (1, stretch.STRETCH_BYTES // 10, stretch.STRETCH_BYTES, 4 * stretch.STRETCH_BYTES):
+        parts = stretches(2, steps, step_bytes, multiple)
+        assert [(p.row, step) for p in parts for step in range(p.start, p.stop)] == [
+            (row, step) for row in range(2) for step in range(steps)
+        ]
+        assert all(part.start % multiple == 0 for part in parts)
+        if step_bytes == stretch.STRETCH_BYTES:
+            assert len(parts) >= 2 * (steps // (2 * multiple))
+
+
+def test_reach_gives_zeros_beyond_either_end_and_a_view_within() -> None:
+    maps = torch.arange(1.0, 7.0).view(6, 1)
+    assert reach(maps, -1, 8).flatten().tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 0]
+    assert reach(maps, 2, 4).data_ptr() == maps[2:].data_ptr()
+    assert reach(maps, 7, 9).flatten().tolist() == [0, 0]
+    assert reach(maps, -3, -1).flatten().tolist() == [0, 0]
+
+
+LEARNABLE = replace(PUBLISHED, bands=12, kernel_samples=33, channels=(8, 8, 12), graph_dims=(12, 8))
+
+
+def losses(precision: str, steps: int = 50) -> Tensor:
+    """Cross-entropy of each step of a training on noise whose level swings, against noise whose level does not."""
+    torch.manual_seed(5)
+    model = Aasist(LEARNABLE).train()
+    form = model if precision == "plain" else prepared(model, precision, "cpu")
+    optimiser = torch.optim.Adam(model.parameters(), 3e-4)
+    found, labels = [], torch.arange(12) % 2
+    for step in range(steps):
+        waveform = noise(12, 2_000, seed=step)
+        waveform[labels == 1] *= 1 + 0.5 * torch.sin(torch.arange(2_000) * 0.05)
+        loss = functional.cross_entropy(form(waveform), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(loss.detach())
+    return torch.stack(found)
+
+
+def test_bf16_learns_as_float32_does() -> None:
+    plain, half = losses("plain"), losses("bf16")
+    assert plain[-10:].mean() < 0.6 * plain[:10].mean(), "little was learnt, so little is compared"
+    assert (half[-10:].mean() - plain[-10:].mean()).abs() < 0.1 * plain[:10].mean()
+    assert (half - plain).abs().mean() < 0.1 * plain[:10].mean()
