@@ -22,8 +22,8 @@ ROWS, SAMPLES = 160, 6_000
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    """benchmarks/augment.py."""
-    spec = importlib.util.spec_from_file_location("benchmark_augment", ROOT / "benchmarks" / "augment.py")
+    """benchmarks/augmentation.py."""
+    spec = importlib.util.spec_from_file_location("benchmark_augmentation", ROOT / "benchmarks" / "augmentation.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

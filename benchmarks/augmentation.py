@@ -1,6 +1,6 @@
 """Times augmentation on the batch against the usual way, sample by sample; writes docs/augmentation-table.md.
 
-    python benchmarks/augment.py [--rounds 10] [--batch 24] [--samples 64600] [--threads 2]
+    python benchmarks/augmentation.py [--rounds 10] [--batch 24] [--samples 64600] [--threads 2]
 
 `OneByOne` is the same chain as it is commonly written: NumPy and soxr on one waveform at a time, drawn from a generator,
 one after another or in as many worker processes as ours has threads. All take turns in one run: a busy machine slows
@@ -289,7 +289,7 @@ def main() -> None:
         print(lines[-1])
     lines += [
         "",
-        f"Medians of {arguments.rounds} turns, measured {time.strftime('%Y-%m-%d')} by `python benchmarks/augment.py`; "
+        f"Medians of {arguments.rounds} turns, measured {time.strftime('%Y-%m-%d')} by `python benchmarks/augmentation.py`; "
         f"Python {platform.python_version()}, NumPy {np.__version__}, soxr {soxr.__version__}, "
         f"PyTorch {torch.__version__}.",
     ]

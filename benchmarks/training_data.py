@@ -1,6 +1,6 @@
 """Trains over a corpus ten times larger than the cache, and with everything cached; writes docs/training-data-table.md.
 
-    python benchmarks/data.py [--clips 6000] [--rounds 5] [--batches 40] [--workers 2]
+    python benchmarks/training_data.py [--clips 6000] [--rounds 5] [--batches 40] [--workers 2]
 
 Makes its own corpus of FLAC files in a temporary folder (some 700 MB decoded). Memory is measured over a whole epoch
 without any step, the hardest case; throughput with a step, the bounded and the unbounded cache in turns in one process:
@@ -219,7 +219,7 @@ def main() -> None:
         "",
         speeds,
         "",
-        f"Measured {time.strftime('%Y-%m-%d')} by `python benchmarks/data.py`; {arguments.workers} workers, "
+        f"Measured {time.strftime('%Y-%m-%d')} by `python benchmarks/training_data.py`; {arguments.workers} workers, "
         f"{psutil.cpu_count()} processors, Python {platform.python_version()}, torch {torch.__version__}.",
     ]
     arguments.table.write_text("\n".join(lines) + "\n")
