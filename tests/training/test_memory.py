@@ -12,7 +12,6 @@ from aasist.training.memory import (
     MemoryGuard,
     available_bytes,
     forget_peak,
-    resident_bytes,
     step_peak_bytes,
     total_bytes,
 )
