@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/cli.md",
+    "docs/corpus.md",
     "docs/evaluation.md",
     "docs/model-card.md",
     "docs/performance.md",
@@ -156,34 +157,53 @@ def summary_keys() -> str:
     return Table(("key", "what it is"), tuple(rows)).markdown()
 
 
-def recipes_table() -> str:
-    """The shipped recipes: what the comment at the head of each file says."""
-    from aasist.training.recipe import SHIPPED, shipped_recipes
+def recipes_table(room: str) -> Callable[[], str]:
+    """The shipped recipes of ``training`` or ``corpus``: what the comment at the head of each file says."""
+
+    def table() -> str:
+        shelf = import_module(f"aasist.{room}.recipe").SHELF
+        rows = []
+        for name in shelf.names():
+            lines = (shelf.folder / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+            head = itertools.takewhile(lambda line: line.startswith("#"), lines)
+            base = next((line.split('"')[1] for line in lines if line.startswith("base = ")), "-")
+            rows.append((name, base, " ".join(line.removeprefix("# ") for line in head)))
+        return Table(("recipe", "base", "what it is"), tuple(rows)).markdown()
+
+    return table
+
+
+def recipe_keys(room: str) -> Callable[[], str]:
+    """Every key of a recipe of ``training`` or ``corpus``, a table a section."""
+
+    def tables() -> str:
+        from aasist.keys import keys_of, shown
+
+        recipe = import_module(f"aasist.{room}.recipe").Recipe
+        parts = []
+        for section, keys in itertools.groupby(keys_of(recipe), lambda known: known.name.rpartition(".")[0]):
+            rows = []
+            for known in keys:
+                kind = ", ".join(filter(None, known.choices)) or known.kind
+                default = shown(known.default) or "empty"
+                rows.append((known.name.rpartition(".")[2], kind, known.unit or "-", default, known.meaning))
+            head = f"### {section}\n\n" if section else ""
+            parts.append(head + Table(("key", "values", "unit", "default", "meaning"), tuple(rows)).markdown())
+        return "\n".join(parts)
+
+    return tables
+
+
+def engines_table() -> str:
+    """Our engines and what installs them, whatever is installed here."""
+    from aasist.corpus.engines import ENGINES
 
     rows = []
-    for name in shipped_recipes():
-        lines = (SHIPPED / f"{name}.toml").read_text(encoding="utf-8").splitlines()
-        head = itertools.takewhile(lambda line: line.startswith("#"), lines)
-        base = next((line.split('"')[1] for line in lines if line.startswith("base = ")), "-")
-        rows.append((name, base, " ".join(line.removeprefix("# ") for line in head)))
-    return Table(("recipe", "base", "what it is"), tuple(rows)).markdown()
-
-
-def training_keys() -> str:
-    """Every key of a recipe, a table a section."""
-    from aasist.training.keys import keys_of, shown
-    from aasist.training.recipe import Recipe
-
-    parts = []
-    for section, keys in itertools.groupby(keys_of(Recipe), lambda known: known.name.rpartition(".")[0]):
-        rows = []
-        for known in keys:
-            kind = ", ".join(filter(None, known.choices)) or known.kind
-            default = shown(known.default) or "empty"
-            rows.append((known.name.rpartition(".")[2], kind, known.unit or "-", default, known.meaning))
-        head = f"### {section}\n\n" if section else ""
-        parts.append(head + Table(("key", "values", "unit", "default", "meaning"), tuple(rows)).markdown())
-    return "\n".join(parts)
+    for name, place in ENGINES.items():
+        module, _, kind = place.partition(":")
+        engine = getattr(import_module(f"aasist.corpus.engines.{module}"), kind)
+        rows.append((name, engine.kind, engine.technology, engine.licence, engine.install or "-"))
+    return Table(("engine", "kind", "technology", "licence", "installed by"), tuple(rows)).markdown()
 
 
 def command_help() -> str:
@@ -191,10 +211,15 @@ def command_help() -> str:
     for name in (None, *VERBS):
         command = aasist if name is None else getattr(import_module(f"aasist.cli.{name}"), name)
         path = "aasist" if name is None else f"aasist {name}"
-        names = ["-h", "--help"]
-        with click.Context(command, info_name=path, terminal_width=100, help_option_names=names) as context:
-            parts.append(f"## {path}\n\n```text\n{command.get_help(context)}\n```\n")
+        parts.append(help_of(command, path))
+        if name is not None and isinstance(command, click.Group):
+            parts += [help_of(below, f"{path} {word}") for word, below in command.commands.items()]
     return "\n".join(parts)
+
+
+def help_of(command: click.Command, path: str) -> str:
+    with click.Context(command, info_name=path, terminal_width=100, help_option_names=["-h", "--help"]) as context:
+        return f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
 def written(name: str) -> Callable[[], str]:
@@ -215,8 +240,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "conditions": conditions_table,
     "corpora": corpora_table,
     "summary-keys": summary_keys,
-    "recipes": recipes_table,
-    "training-keys": training_keys,
+    "recipes": recipes_table("training"),
+    "training-keys": recipe_keys("training"),
+    "corpus-recipes": recipes_table("corpus"),
+    "corpus-keys": recipe_keys("corpus"),
+    "engines": engines_table,
     "cli": command_help,
     "speed": written("performance-table.md"),
     "metrics-speed": written("metrics-table.md"),

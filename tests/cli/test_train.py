@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from aasist.cli import run
-from aasist.training.keys import keys_of
+from aasist.keys import keys_of
 from aasist.training.recipe import Recipe, read_recipe, resolved_text
 
 from ..training import small

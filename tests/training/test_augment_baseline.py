@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from aasist.training.augment.chain import Augmenter
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.draws import Purpose, row_keys
-from aasist.training.keys import with_values
+from aasist.keys import with_values
 
 ROWS, SAMPLES = 160, 6_000
 

@@ -18,7 +18,7 @@ from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.chain import ROWS_AT_ONCE, Augmenter
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.draws import Draws, Purpose, row_keys
-from aasist.training.keys import RecipeError, keys_of, with_values
+from aasist.keys import RecipeError, keys_of, with_values
 
 STEPS = (
     "mix", "speed", "room", "noise", "music", "equaliser", "gain", "clip", "band", "resample", "mu_law", "quantise",

@@ -13,7 +13,7 @@ from aasist.audio import encode
 from aasist.training.augment import codec as codec_module
 from aasist.training.augment.codec import Codec, CodecRoundTrip, codec_round_trip, drawn_codec
 from aasist.training.cache import DiskTier
-from aasist.training.keys import RecipeError
+from aasist.keys import RecipeError
 
 RECIPE = Codec(probability=1.0, formats=("mu-law", "gsm"))
 CLIP = (0.3 * np.sin(np.arange(8_000) / 9) * np.linspace(0, 1, 8_000)).astype(np.float32)

@@ -16,7 +16,7 @@ from aasist.training.augment.bank import LEAD_SAMPLES, NoiseBank
 from aasist.training.augment.mix import Mix, mixed
 from aasist.training.augment.recipe import AugmentRecipe, band_masks
 from aasist.training.draws import Draws
-from aasist.training.keys import with_values
+from aasist.keys import with_values
 
 RATE = 16_000
 T = 16_000

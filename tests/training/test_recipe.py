@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from aasist.recipe import AASIST, AASIST_L, EFFICIENT
-from aasist.training.keys import RecipeError, values_of
+from aasist.recipefile import parsed_change
+from aasist.keys import RecipeError, values_of
 from aasist.training.recipe import (
     Recipe,
     differences,
     is_identity,
-    parsed_change,
     read_recipe,
     resolved_text,
     shipped_recipes,

@@ -70,7 +70,7 @@ def say_table(histories: list[History], changed: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     from aasist.cli.rows import clock, printable
-    from aasist.training.keys import shown
+    from aasist.keys import shown
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "differs in", "steps", "epochs", "dev EER", "at epoch", "loss", "time"):

@@ -70,7 +70,10 @@ def train(
     except ModuleNotFoundError as error:
         raise MissingExtra("training", "train") from error
     if listing:
-        say_keys()
+        from aasist.cli.recipekeys import say_keys
+        from aasist.training.recipe import Recipe as Keys
+
+        say_keys(Keys)
         return
     if recipe is not None and "=" in recipe:  # without a recipe, the first change stands in its place
         changes, recipe = (recipe, *changes), None
@@ -104,7 +107,8 @@ def recipe_of(
     recipe: str | None, changes: tuple[str, ...], named: dict[str, tuple[str, ...]], out: Path | None, *, resume: bool
 ) -> Recipe:
     """The recipe that is asked for; on a resume without one, that of the run, up to the end."""
-    from aasist.training.recipe import parsed_change, read_recipe, shipped_recipes, with_changes
+    from aasist.recipefile import parsed_change
+    from aasist.training.recipe import read_recipe, shipped_recipes, with_changes
     from aasist.training.run import recipe_of as recipe_of_run
 
     changed = dict(map(parsed_change, changes))
@@ -145,20 +149,3 @@ def say_end(end: End, folder: Path) -> None:
     if end.reason == "signal":
         click.echo("aasist: stopped, all is saved: go on with --resume", err=True)
         click.get_current_context().exit(128 + end.signal)
-
-
-def say_keys() -> None:
-    """Every key of a recipe, section by section."""
-    from aasist.training.keys import keys_of, shown
-    from aasist.training.recipe import Recipe
-
-    section = None
-    for known in keys_of(Recipe):
-        head = known.name.rpartition(".")[0]
-        if head != section:
-            click.echo(f"\n[{head}]" if head else "", nl=bool(head))
-            section = head
-        unit = f" ({known.unit})" if known.unit else ""
-        choices = f", one of {', '.join(filter(None, known.choices))}" if known.choices else ""
-        click.echo(f"{known.name}: {known.kind}{unit}{choices}; default {shown(known.default) or 'empty'}")
-        click.echo(f"    {known.meaning}")

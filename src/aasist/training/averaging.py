@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aasist.model.aasist import Aasist
-from aasist.training.keys import key
+from aasist.keys import key
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 from aasist.runtime.threads import available_threads
 from aasist.training.cache import CacheStatistics, DiskTier
 from aasist.training.draws import Purpose, row_keys
-from aasist.training.keys import key
+from aasist.keys import key
 from aasist.training.memory import available_bytes
 from aasist.training.plan import Plan, in_turn
 from aasist.training.reader import Coding, Fault, Order, Reader, Share, begin_worker, lost_worker

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aasist.training.keys import values_of
+from aasist.keys import values_of
 from aasist.training.recipe import Recipe, in_full, is_identity
 from aasist.training.run import METRICS, RECIPE, RunError, recipe_of
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aasist.session import BONAFIDE, SPOOF
-from aasist.training.keys import key
+from aasist.keys import key
 
 
 @dataclass(frozen=True)

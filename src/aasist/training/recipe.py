@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aasist.errors import AasistError, ModelError
+from aasist import recipefile
+from aasist.errors import ModelError
+from aasist.keys import RecipeError, key, section, values_of
 from aasist.recipe import ARCHITECTURES, Architecture
+from aasist.recipefile import Shelf, in_toml
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.averaging import Averaging
 from aasist.training.batches import Loading
-from aasist.training.keys import RecipeError, key, keys_of, section, values_of, with_values
 from aasist.training.loss import Loss
 from aasist.training.plan import Sampling
 from aasist.training.schedule import Schedule
@@ -24,9 +24,6 @@ from aasist.training.waveforms import Crop
 
 SHIPPED = Path(__file__).parent / "recipes"
 """Folder of the recipes that come with the package, ``NAME.toml`` each."""
-
-BASE = "base"
-"""The one key of a recipe's file that is no key of `Recipe`: the name or path of the recipe that it differs from."""
 
 
 @dataclass(frozen=True)
@@ -164,58 +161,34 @@ def is_identity(name: str) -> bool:
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that come with the package."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.toml")))
+    return SHELF.names()
 
 
 def read_recipe(given: str | os.PathLike[str], changes: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe of a file, or the shipped one of that name, on top of its bases, with ``changes`` by dotted name on top.
 
-    Raises `RecipeError`, which names the file, for what cannot be read, an unknown key, a value that a key cannot take,
-    and bases that lead back to themselves.
+    Raises `RecipeError` as `Shelf.read` does.
     """
-    recipe = Recipe()
-    for path, values in reversed(_chain(_located(os.fspath(given), Path()))):
-        try:
-            recipe = with_values(recipe, values)
-        except AasistError as error:
-            raise RecipeError(f"{path}: {error.message}") from error
-    return with_changes(recipe, changes or {})
+    return with_changes(SHELF.read(given), changes or {})
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with other values of some keys; where only one section has a key, its last word will do (``steps``)."""
-    names = [known.name for known in keys_of(Recipe)]
-    whole = {}
-    for given, value in changes.items():
-        meant = [name for name in names if name.rpartition(".")[2] == given] if given not in names else [given]
-        if len(meant) > 1:
-            raise RecipeError(f"{given!r} could be {' or '.join(meant)}: write it out")
-        whole[meant[0] if meant else given] = value
+    """`recipefile.with_changes`; numbers that make no architecture are a `RecipeError` too."""
     try:
-        return with_values(recipe, whole)
+        return recipefile.with_changes(recipe, changes)
     except ModelError as error:
         raise RecipeError(f"model: {error.message}") from error
-
-
-def parsed_change(text: str) -> tuple[str, str]:
-    """``steps=3`` -> ``("steps", "3")``; `RecipeError` for what has no equals sign or no name."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise RecipeError(f"expected KEY=VALUE, got {text!r}")
-    return name.strip(), value.strip()
 
 
 def resolved_text(recipe: Recipe) -> str:
     """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``."""
     architecture = recipe.model.resolved()
-    lines, last = [], ""
-    for name, given in values_of(recipe).items():
-        head, _, leaf = name.rpartition(".")
-        if head != last:
-            lines += ["", f"[{head}]"]
-            last = head
-        lines.append(f"{leaf} = {_toml(getattr(architecture, leaf, given) if head == 'model' else given)}")
-    return "\n".join(lines) + "\n"
+    return in_toml(
+        {
+            name: getattr(architecture, name.rpartition(".")[2], value) if name.startswith("model.") else value
+            for name, value in values_of(recipe).items()
+        }
+    )
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -230,51 +203,4 @@ def in_full(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, model=Model(recipe.model.architecture, **architecture))
 
 
-def _located(given: str, folder: Path) -> Path:
-    """The file of a name or path; a path is relative to ``folder``."""
-    if given in shipped_recipes():
-        return SHIPPED / f"{given}.toml"
-    path = folder / given
-    if not path.is_file():
-        raise RecipeError(f"no recipe {given!r}: neither a file nor one of {', '.join(shipped_recipes())}")
-    return path
-
-
-def _chain(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """A recipe's file and its bases, nearest first, each with its values by dotted name."""
-    chain: list[tuple[Path, dict[str, Any]]] = []
-    while True:
-        if any(path.resolve() == known.resolve() for known, _ in chain):
-            raise RecipeError(f"{path}: its bases lead back to it")
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RecipeError(f"{path}: not a recipe in TOML: {error}") from error
-        base = table.pop(BASE, None)
-        chain.append((path, _flat(table)))
-        if base is None:
-            return chain
-        if not isinstance(base, str):
-            raise RecipeError(f"{path}: base must be the name or path of a recipe, got {base!r}")
-        try:
-            path = _located(base, path.parent)
-        except RecipeError as error:
-            raise RecipeError(f"{path}: {error.message}") from error
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
-
-
-def _toml(value: Any) -> str:
-    if value is None:
-        return '"none"'
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    # JSON's escapes are TOML's, and its numbers too.
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+SHELF = Shelf(Recipe, SHIPPED)

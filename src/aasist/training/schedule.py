@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from aasist.training.keys import key
+from aasist.keys import key
 
 
 @dataclass(frozen=True)

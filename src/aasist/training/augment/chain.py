@@ -23,7 +23,7 @@ from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.augment.room import reverberated
 from aasist.training.augment.speed import sped
 from aasist.training.draws import Draws, Integers
-from aasist.training.keys import RecipeError
+from aasist.keys import RecipeError
 from aasist.trial import Booleans
 
 ROWS_AT_ONCE = 8

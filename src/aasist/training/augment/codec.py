@@ -12,7 +12,7 @@ from aasist.audio.encode import ChannelCodec
 from aasist.session import Float32
 from aasist.training.cache import DiskTier, WaveformCache
 from aasist.training.draws import Draws
-from aasist.training.keys import RecipeError, key
+from aasist.keys import RecipeError, key
 from aasist.training.waveforms import Int16
 
 FORMATS = ("mp3", "aac", "opus", "amr", "gsm", "mu-law")

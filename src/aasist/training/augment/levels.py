@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from aasist.training.draws import Draws
-from aasist.training.keys import key
+from aasist.keys import key
 
 EVERY = 8
 """Of so many samples one is looked at to find the level at which a share of them is clipped."""

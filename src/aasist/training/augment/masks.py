@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aasist.session import SAMPLE_RATE
 from aasist.training.draws import Draws, Integers
-from aasist.training.keys import key
+from aasist.keys import key
 
 FADE_SECONDS = 0.005
 """Of a masked span's ends: no click."""

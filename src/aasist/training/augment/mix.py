@@ -9,7 +9,7 @@ from torch import Tensor
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.spectra import added
 from aasist.training.draws import Draws
-from aasist.training.keys import key
+from aasist.keys import key
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.spectra import added, fft_size, hertz, waveform, weighted
 from aasist.training.draws import Draws
-from aasist.training.keys import key
+from aasist.keys import key
 
 FLAT_BELOW_HZ = 100.0
 """Coloured noise rises towards low frequencies down to here."""

@@ -18,7 +18,7 @@ from aasist.training.augment.rawboost import RawBoost
 from aasist.training.augment.room import Room
 from aasist.training.augment.speed import Speed
 from aasist.training.draws import Integers
-from aasist.training.keys import RecipeError, key, section
+from aasist.keys import RecipeError, key, section
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aasist.training.keys import RecipeError, key, keys_of, section, shown, values_of, with_values
+from aasist.keys import RecipeError, key, keys_of, section, shown, values_of, with_values
 from aasist.training.recipe import Recipe
 
 

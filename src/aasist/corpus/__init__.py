@@ -1,0 +1,1 @@
+"""From bona fide recordings to spoofed trials: engines, who copies and says what, the build and its layout."""

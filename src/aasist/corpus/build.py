@@ -1,0 +1,224 @@
+"""The build of a corpus: recordings and a recipe to takes, a manifest and protocols, taken up wherever it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from aasist.corpus import catalogue
+from aasist.corpus.catalogue import Places, runnable
+from aasist.corpus.crew import Alone, Outcome, Workers
+from aasist.corpus.engine import Copier, Engine, Speaker
+from aasist.corpus.folder import Done, Folder
+from aasist.corpus.layout import rows_of, write_layout
+from aasist.corpus.plan import SUBSETS, Plan, Take, Unit, planned
+from aasist.corpus.recipe import Recipe
+from aasist.corpus.recordings import Recording, RecordingsError, chosen, fingerprint, read_recordings
+from aasist.corpus.takes import path_of
+from aasist.corpus.texts import Texts, read_texts
+
+FIRST = 10
+"""An engine whose first so many takes all failed is stopped."""
+
+FAIR_TRIAL, MOST_FAILED = 20, 0.2
+"""One that failed on more than a fifth, of twenty or more, is stopped as well."""
+
+
+class Listener(Protocol):
+    """Hears how the build goes."""
+
+    def say(self, text: str) -> None:
+        """A sentence."""
+
+    def went(self, done: int, total: int, takes: int) -> None:
+        """So many of the recordings are done, and takes made since the start of this run."""
+
+
+class Silent:
+    """A `Listener` that says nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def went(self, done: int, total: int, takes: int) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Summary:
+    """What came of a build: takes by engine (``bonafide`` among them), what failed and why, and what was left out."""
+
+    folder: Path
+    made: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Engine -> its first failure, with the recording."""
+    stopped: dict[str, str] = field(default_factory=dict)
+    """Engine -> why it was stopped."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Recording -> why."""
+    subsets: Counter[str] = field(default_factory=Counter)
+
+
+def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> Summary:
+    """Build the corpus of ``recipe`` in the folder ``place``, or the rest of it; ``jobs`` 0: in this process.
+
+    What comes out is a function of recipe, recordings, engines and texts, however often it was stopped and whatever
+    ``jobs`` is. Raises `AasistError` for what cannot be built, before anything is made; `Stop` for a full disk.
+    """
+    recordings = read_recordings(recipe.data)
+    engines = _engines(recipe)
+    texts = read_texts(recipe.data.texts)
+    recipe = _resolved(recipe, engines)
+    taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
+    if not taken:
+        raise RecordingsError(
+            "no_recordings",
+            f"none of the {len(recordings):,} recordings is as long as span.shortest_seconds {recipe.span.shortest_seconds:g}",
+        )
+    plan = planned(recipe, taken, engines, texts)
+    with Folder(place) as folder:
+        so_far = folder.begin(recipe, _sources(recordings, engines, texts))
+        work = _Work(folder, plan, Summary(place), listener)
+        for done in so_far:
+            work.count(done)
+        listener.say(_greeting(plan, engines, work))
+        crew = Workers(recipe, place, jobs) if jobs else Alone(recipe, place)
+        for outcome in crew.outcomes(work.remaining(), work.wanted):
+            work.accept(outcome)
+        if not work.summary.made["bonafide"]:
+            raise RecordingsError(
+                "no_recordings", f"every one of the {len(taken):,} recordings was left out; the first: {_first(work.summary)}"
+            )
+        rows = rows_of(plan, work.done)
+        work.summary.subsets.update(row["subset"] for row in rows)
+        write_layout(folder, plan, rows, engines)
+    return work.summary
+
+
+class _Work:
+    """The state of a build: what is done, and which engines are stopped, recording by recording in the plan's order."""
+
+    def __init__(self, folder: Folder, plan: Plan, summary: Summary, listener: Listener) -> None:
+        self.folder, self.plan, self.summary = folder, plan, summary
+        self.done: dict[str, Done] = {}
+        self._listener = listener
+        self._takes = {take.id: take for unit in plan.units for take in unit.takes}
+        self._new_takes = 0
+
+    def remaining(self) -> Sequence[Unit]:
+        """Units that are not done."""
+        return [unit for unit in self.plan.units if unit.recording.id not in self.done]
+
+    def wanted(self, unit: Unit) -> frozenset[str]:
+        """Takes of a unit whose engines are not stopped by now."""
+        return frozenset(take.id for take in unit.takes if take.engine not in self.summary.stopped)
+
+    def accept(self, outcome: Outcome) -> None:
+        """Take in the next unit in order: what stopped engines made ahead of their end is dropped again.
+
+        So is a narrowed bona fide take that no spoof stands beside.
+        """
+        unit = outcome.unit
+        if outcome.left_out:
+            for take in unit.takes:
+                if take.id in outcome.made:
+                    self._drop(outcome, unit, take)
+            outcome.failed.clear()
+        for take in unit.takes:
+            if take.engine in self.summary.stopped:
+                self._drop(outcome, unit, take)
+        spoofed = {take.pair for take in unit.takes if take.attack is not None and take.id in outcome.made}
+        for take in unit.takes:
+            if take.attack is None and take.pair != unit.recording.id and take.pair not in spoofed:
+                self._drop(outcome, unit, take)
+        self._new_takes += len(outcome.made)
+        self.count(self.folder.note(outcome))
+        self._listener.went(len(self.done), len(self.plan.units), self._new_takes)
+
+    def count(self, done: Done) -> None:
+        """Count a recording that is done, and stop engines that fail too often."""
+        summary = self.summary
+        self.done[done.recording] = done
+        if done.left_out:
+            summary.left_out[done.recording] = done.left_out
+        for name in (*done.made, *done.failed):
+            take = self._takes.get(name)
+            if take is None:
+                continue
+            engine = take.engine
+            if name in done.made:
+                summary.made[engine] += 1
+            else:
+                summary.failed[engine] += 1
+                summary.reasons.setdefault(engine, f"{done.recording}: {done.failed[name]}")
+            if engine not in summary.stopped and take.attack is not None:
+                self._judge(engine)
+
+    def _judge(self, engine: str) -> None:
+        failed, made = self.summary.failed[engine], self.summary.made[engine]
+        often = failed + made >= FAIR_TRIAL and failed > MOST_FAILED * (failed + made)
+        if often or (not made and failed >= FIRST):
+            self.summary.stopped[engine] = f"{failed} of {failed + made} failed; {self.summary.reasons[engine]}"
+            self._listener.say(f"{engine} is stopped for the rest: {self.summary.stopped[engine]}")
+
+    def _drop(self, outcome: Outcome, unit: Unit, take: Take) -> None:
+        outcome.failed.pop(take.id, None)
+        if outcome.made.pop(take.id, None) is not None:
+            self.folder.remove(path_of(take, unit.subset))
+
+
+def _engines(recipe: Recipe) -> dict[str, Engine]:
+    """The engines that take part."""
+    known = catalogue.engines(Places(recipe.data.engines, recipe.data.vocoders))
+    taking: dict[str, Engine] = {}
+    if recipe.copies.per_recording:
+        wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(recipe.copies, kind)}
+        of_kinds = {name: e for name, e in known.items() if e.kind in wanted or name in recipe.copies.engines}
+        taking |= runnable(of_kinds if not recipe.copies.engines else known, Copier, recipe.copies.engines, "copies.engines")
+    if recipe.speech.per_recording:
+        taking |= runnable(known, Speaker, recipe.speech.engines, "speech.engines")
+    return taking
+
+
+def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:
+    """The recipe with its engines by name: what is installed later changes nothing of it."""
+    copiers = tuple(name for name, engine in engines.items() if isinstance(engine, Copier))
+    speakers = tuple(name for name, engine in engines.items() if isinstance(engine, Speaker))
+    return dataclasses.replace(
+        recipe,
+        copies=dataclasses.replace(recipe.copies, engines=copiers),
+        speech=dataclasses.replace(recipe.speech, engines=speakers),
+    )
+
+
+def _sources(recordings: Sequence[Recording], engines: Mapping[str, Engine], texts: Texts) -> dict[str, Any]:
+    """What the corpus is made of, so that another start can tell whether it is the same."""
+    speakers = {name: engine.voices() for name, engine in engines.items() if isinstance(engine, Speaker)}
+    return {
+        "recordings": {"count": len(recordings), "sha256": fingerprint(recordings)},
+        "voices": {name: sorted({voice.name for voice in voices}) for name, voices in speakers.items()},
+        "texts": texts.sha256,
+    }
+
+
+def _greeting(plan: Plan, engines: Mapping[str, Engine], work: _Work) -> str:
+    """What is about to happen, in a sentence."""
+    takes = sum(len(unit.takes) for unit in plan.units)
+    parts = Counter(unit.subset for unit in plan.units)
+    split = ", ".join(f"{subset} {parts[subset]:,}" for subset in SUBSETS if parts[subset])
+    held = ", ".join(f"{attack.name} {attack.key}" for attack in plan.attacks if attack.held_out)
+    begun = f"; {len(work.done):,} recordings are done" if work.done else ""
+    return (
+        f"{len(plan.units):,} recordings ({split}), {takes:,} files by {len(engines)} engines, {len(plan.attacks)} attacks"
+        f"{f', in eval alone: {held}' if held else ''}{begun}"
+    )
+
+
+def _first(summary: Summary) -> str:
+    name, reason = next(iter(summary.left_out.items()))
+    return f"{name}: {reason}"

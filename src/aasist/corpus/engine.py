@@ -1,0 +1,95 @@
+"""An engine: what makes a spoof, of a recording (`Copier`) or of a text (`Speaker`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aasist.errors import AasistError
+from aasist.session import SAMPLE_RATE, Float32
+
+KINDS = ("vocoder", "vc", "codec", "tts")
+"""What engines do: copy-synthesis, voice conversion, parametric or neural coding, text-to-speech."""
+
+Sound = tuple[Float32, int]
+"""Samples (N,) in [-1, 1] and their rate in Hz."""
+
+
+class EngineError(AasistError):
+    """An engine that there is not, that cannot run here, or that could not make what it was asked for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("engine", message)
+
+
+class Engine:
+    """What is known of an engine before it is run. It is made without arguments, once in each process."""
+
+    name: str = ""
+    """Lower-case letters, digits and hyphens; unique among engines."""
+    kind: str = ""
+    """One of `KINDS`."""
+    technology: str = ""
+    """A few words: formants, diphones, HMM, VITS, ..."""
+    licence: str = ""
+    """Of what the engine makes; voices may have their own."""
+    install: str = ""
+    """The line that installs what it needs beside the package."""
+
+    def missing(self) -> str:
+        """Empty where the engine can run; otherwise the line that installs what it lacks (mostly ``install``)."""
+        return ""
+
+
+class Copier(Engine):
+    """Takes a recording apart and puts it together again, in the same voice or in another one."""
+
+    kind = "vocoder"
+    rate_hz: int = SAMPLE_RATE
+    """Of what `copy` returns, at the least. Below 16,000, the bona fide side of its pairs is band-limited likewise."""
+
+    def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
+        """Speech (T,) at 16 kHz, mono -> the same second by second, at the engine's own rate.
+
+        What is random is drawn from ``generator`` alone, so that the same recording gives the same copy.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice of a `Speaker`. ``family`` tells voices of different technologies apart: each family is an attack."""
+
+    name: str
+    language: str
+    family: str = ""
+    licence: str = ""
+    rate_hz: int = SAMPLE_RATE
+
+
+class Speaker(Engine):
+    """Says a text."""
+
+    kind = "tts"
+
+    def voices(self) -> Sequence[Voice]:
+        """The voices that are installed; asked only where nothing is `missing`."""
+        raise NotImplementedError
+
+    def speak(self, text: str, voice: Voice, generator: np.random.Generator) -> Sound:
+        """A sentence or a few -> speech at the voice's own rate; tempo and the like are drawn from ``generator``."""
+        raise NotImplementedError
+
+
+def has_package(name: str) -> bool:
+    """Whether the module ``name`` is there; imports nothing."""
+    return importlib.util.find_spec(name) is not None
+
+
+def has_program(name: str) -> bool:
+    """Whether the program ``name`` is on the path."""
+    return shutil.which(name) is not None

@@ -1,0 +1,153 @@
+"""The folder of a corpus while it is built: its recipe, what it is made of, and a journal of the recordings done."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aasist import files
+from aasist.corpus.crew import Outcome
+from aasist.corpus.recipe import Recipe, differences, read_recipe, resolved_text
+from aasist.corpus.takes import Heard, Made, unwritable
+from aasist.errors import AasistError
+
+RECIPE, SOURCES, JOURNAL, LOCK = "recipe.toml", "sources.json", "journal.jsonl", ".lock"
+
+
+class FolderError(AasistError):
+    """A folder that cannot be built in: codes ``in_use``, ``other_recipe``, ``other_sources``, ``not_empty``, ``write``."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A recording that is done: what was heard of it, why it was left out, its takes by id."""
+
+    recording: str
+    heard: Heard
+    left_out: str
+    made: Mapping[str, Made]
+    failed: Mapping[str, str]
+
+
+class Folder:
+    """A corpus's folder, open for one build; a context manager. Every file in it is whole at every moment."""
+
+    def __init__(self, place: Path) -> None:
+        """Opens ``place``, made where it is missing. Raises `FolderError` where it cannot be written to, holds something
+        else, or is being built in."""
+        self.place, self._is_new = place, not place.exists()
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            others = [path.name for path in place.iterdir() if path.name != LOCK and not path.name.endswith(".part")]
+            if others and not (place / RECIPE).exists():
+                raise FolderError("not_empty", f"{place} holds other things ({others[0]}): name a new folder (-o)")
+            self._lock = os.open(place / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise FolderError("write", f"cannot write into {place}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise FolderError("in_use", f"{place}: another process builds in it; wait for it, or end it") from error
+        except OSError:
+            pass  # a file system without locks
+        for draft in (*place.glob(".*.part"), *place.glob("ASVspoof2019_LA_*/*/.*.part")):  # of a build that was killed
+            with suppress(OSError):
+                draft.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+        if not (self.place / RECIPE).exists():  # nothing came of it
+            with suppress(OSError):
+                (self.place / LOCK).unlink()
+                if self._is_new:
+                    self.place.rmdir()
+
+    def begin(self, recipe: Recipe, sources: Mapping[str, Any]) -> list[Done]:
+        """Write down what is to be built, or find that it is what was begun here: the recordings done so far, in order.
+
+        Raises `FolderError`: ``other_recipe`` naming the keys, ``other_sources`` naming what is not as it was.
+        """
+        path = self.place / RECIPE
+        if not path.exists():
+            self.write(SOURCES, (json.dumps(sources, indent=1, sort_keys=True) + "\n").encode())
+            self.write(RECIPE, resolved_text(recipe).encode())
+            return []
+        changed = differences(read_recipe(str(path)), recipe)
+        if changed:
+            named = "; ".join(f"{name}: {was!r} there, {now!r} now" for name, (was, now) in changed.items())
+            raise FolderError("other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder")
+        was = self._sources()
+        others = [name for name in sources if was.get(name) != sources[name]]
+        if others:
+            raise FolderError(
+                "other_sources",
+                f"{self.place} was begun with other {' and '.join(others)} (compare {SOURCES}): name another folder",
+            )
+        self.write(RECIPE, resolved_text(recipe).encode())
+        return self._journal()
+
+    def note(self, outcome: Outcome) -> Done:
+        """Add a recording to the journal."""
+        done = Done(
+            outcome.unit.recording.id, outcome.heard, outcome.left_out, dict(outcome.made), dict(outcome.failed)
+        )
+        line = json.dumps(asdict(done), ensure_ascii=False, separators=(",", ":")) + "\n"
+        try:
+            with open(self.place / JOURNAL, "ab") as file:
+                file.write(line.encode(errors="surrogateescape"))
+        except OSError as error:
+            raise unwritable(self.place / JOURNAL, error) from error
+        return done
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file of the folder, whole or not at all; `Stop` where it cannot be written."""
+        try:
+            (self.place / name).parent.mkdir(parents=True, exist_ok=True)
+            files.write(self.place / name, content)
+        except OSError as error:
+            raise unwritable(self.place / name, error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file of the folder, if it is there."""
+        with suppress(OSError):
+            (self.place / name).unlink()
+
+    def _sources(self) -> dict[str, Any]:
+        try:
+            known: dict[str, Any] = json.loads((self.place / SOURCES).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FolderError("other_sources", f"{self.place / SOURCES} cannot be read: {error}") from error
+        return known
+
+    def _journal(self) -> list[Done]:
+        """What is written down; a last line that a kill or a full disk broke off is cut off."""
+        path = self.place / JOURNAL
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(path, len(whole))
+        try:
+            return [_done(json.loads(line.decode(errors="surrogateescape"))) for line in whole.splitlines()]
+        except (ValueError, KeyError, TypeError) as error:
+            raise FolderError("other_sources", f"{path} is damaged ({error}): delete it to make what it holds again") from error
+
+
+def _done(line: Mapping[str, Any]) -> Done:
+    made = {name: Made(**value) for name, value in line["made"].items()}
+    return Done(line["recording"], Heard(**line["heard"]), line["left_out"], made, line["failed"])

@@ -1,0 +1,226 @@
+"""Matching: a spoof beside its bona fide partner, equal in length, level, band edge, silence at the ends and noise beneath."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aasist.corpus.engine import EngineError
+from aasist.corpus.spectra import Float64, frames_of, hann, signal_of, spectra_of
+from aasist.session import SAMPLE_RATE, Float32
+
+FRAME = 320
+"""20 ms, side by side: these tell speech from silence."""
+
+SILENCE_DB = 40.0
+"""A frame is silent when it lies so far below the loud ones."""
+
+LOUD_PERCENTILE = 95.0
+"""What counts as loud: a single click does not."""
+
+SIZE, HOP = 512, 256
+"""Of long-term spectra: bins of 31.25 Hz."""
+
+EDGE_DB = 15.0
+"""A fall by so much within `_GAP` bins, with nothing above it, is the edge of a band."""
+
+_GAP, _BELOW = 8, 8
+_LOWEST_EDGE = 80
+"""2.5 kHz: below, speech falls steeply by itself."""
+
+CEILING = 0.99
+MOST_GAIN_DB = 60.0
+
+FADE = 160
+"""10 ms where speech was cut off."""
+
+_QUIET_SHARE = 0.1
+"""Without pauses, the noise is what the quietest tenth of the frames holds."""
+
+
+def rms(samples: NDArray[np.floating]) -> float:
+    """Root mean square, in float64; 0 of nothing."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+
+
+def frame_powers(samples: Float32) -> Float64:
+    """Samples (N,) -> mean square of each frame (ceil(N / 320),); the last over what it has."""
+    starts = np.arange(0, len(samples), FRAME)
+    sums = np.add.reduceat(np.square(samples, dtype=np.float64), starts)
+    return np.asarray(sums / np.diff(np.append(starts, len(samples))))
+
+
+def sounding(samples: Float32) -> NDArray[np.bool_]:
+    """Which frames (ceil(N / 320),) hold sound; none of pure zeros."""
+    powers = frame_powers(samples)
+    return np.asarray(powers > np.percentile(powers, LOUD_PERCENTILE) * 10 ** (-SILENCE_DB / 10))
+
+
+def active_rms(samples: Float32) -> float:
+    """Root mean square over the sounding frames: silence around speech changes no level. 0 of pure zeros."""
+    powers, mask = frame_powers(samples), sounding(samples)
+    return float(np.sqrt(powers[mask].mean())) if mask.any() else 0.0
+
+
+def silences(samples: Float32) -> tuple[int, int]:
+    """Samples before the first and after the last sounding frame; all and none where nothing sounds."""
+    frames = np.flatnonzero(sounding(samples))
+    if not len(frames):
+        return len(samples), 0
+    return int(frames[0]) * FRAME, max(0, len(samples) - (int(frames[-1]) + 1) * FRAME)
+
+
+def long_term_spectrum(samples: Float32) -> Float64:
+    """Mean power at each bin (257,) over frames of 32 ms."""
+    if len(samples) < SIZE:
+        samples = np.pad(samples, (0, SIZE - len(samples)))
+    return np.asarray(np.mean(np.abs(np.fft.rfft(frames_of(samples, SIZE, HOP) * hann(SIZE))) ** 2, axis=0))
+
+
+def band_edge(spectrum: Float64) -> int | None:
+    """The bin at which a long-term spectrum (257,) falls off and above which it never comes back; None: it reaches 8 kHz."""
+    below = np.convolve(spectrum, np.full(_BELOW, 1 / _BELOW), "valid")  # [i]: mean of bins i to i + 7
+    above = np.maximum.accumulate(spectrum[::-1])[::-1]  # [i]: most of what lies at i or higher
+    for edge in range(_LOWEST_EDGE, len(spectrum) - _GAP):
+        if above[edge + _GAP] < below[edge - _BELOW] * 10 ** (-EDGE_DB / 10):
+            return edge
+    return None
+
+
+def within_band(samples: Float32, partner: Float32) -> Float32:
+    """``samples`` with no more above the partner's band edge than the partner has there; as they are without such an edge.
+
+    A recording that was once MP3, telephone or 11 kHz ends in a hole, which no vocoder leaves as it is.
+    """
+    target = long_term_spectrum(partner)
+    edge = band_edge(target)
+    if edge is None:
+        return samples
+    excess = target / np.maximum(long_term_spectrum(samples), 1e-20)
+    # In the slope of the edge the samples are the louder ones too: the bins there are capped like those above.
+    gains = np.ones(len(target))
+    gains[edge:] = np.sqrt(np.minimum(1.0, np.convolve(np.pad(excess, 1, "edge"), np.full(3, 1 / 3), "valid")[edge:]))
+    spectra = spectra_of(samples, SIZE, SIZE // 4) * gains
+    return signal_of(spectra, SIZE, SIZE // 4, len(samples)).astype(np.float32)
+
+
+def band_limited(samples: Float32, rate_hz: int) -> Float32:
+    """As if they had gone through ``rate_hz``: nothing from its Nyquist frequency on. What bona fide partners of narrow
+    engines get."""
+    from aasist.corpus.spectra import resampled
+
+    slow = resampled(samples, SAMPLE_RATE, rate_hz)
+    return fitted(resampled(slow, rate_hz, SAMPLE_RATE), len(samples))
+
+
+def fitted(samples: Float32, count: int) -> Float32:
+    """The first ``count`` samples, with zeros behind where there are fewer."""
+    return np.pad(samples[:count], (0, max(0, count - len(samples))))
+
+
+def require_sound(samples: NDArray[np.floating]) -> Float32:
+    """The samples as float32 (N,); `EngineError` for what is no sound: another shape, NaN, silence."""
+    out = np.asarray(samples, dtype=np.float32)
+    if out.ndim != 1 or not len(out):
+        raise EngineError(f"expected samples (N,), got the shape {out.shape}")
+    if not np.all(np.isfinite(out)):
+        raise EngineError("it made samples that are NaN or infinite")
+    if rms(out) < 1e-6:
+        raise EngineError("it made silence")
+    return out
+
+
+def matched_copy(copy: Float32, partner: Float32) -> Float32:
+    """A copy (N,) of the partner (N,), within its band and as loud; `EngineError` where it would clip."""
+    inside = within_band(require_sound(copy), partner)
+    return require_unclipped(inside * np.float32(rms(partner) / max(rms(inside), 1e-9)))
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What speech beside a partner is poured into: ``lead`` and ``trail`` samples of silence, ``body`` between them."""
+
+    lead: int
+    body: int
+    trail: int
+
+
+def cast_of(partner: Float32) -> Cast:
+    """The partner's own silences, and what lies between them."""
+    lead, trail = silences(partner)
+    return Cast(lead, len(partner) - lead - trail, trail)
+
+
+def matched_speech(speech: Float32, partner: Float32, random: np.random.Generator) -> Float32:
+    """Speech of a synthesizer as long as its partner (N,), with its silences, its level, its band and its noise.
+
+    Where the partner begins or ends in speech, so does this; where it ends in silence, this ends in a pause, or fades out.
+    """
+    cast = cast_of(partner)
+    body = _poured(_trimmed(require_sound(speech)), cast, random)
+    body = within_band(body, partner)
+    noise = noise_like(partner, random)
+    wanted = max(active_rms(partner) ** 2 - rms(noise) ** 2, 0.25 * active_rms(partner) ** 2)
+    voice = np.zeros(len(partner), np.float32)
+    voice[cast.lead : cast.lead + cast.body] = body * np.float32(np.sqrt(wanted) / max(active_rms(body), 1e-9))
+    return require_unclipped(voice + noise)
+
+
+def require_unclipped(samples: Float32) -> Float32:
+    """The samples; `EngineError` where they would not fit into full scale."""
+    peak = float(np.max(np.abs(samples)))
+    if peak > CEILING:
+        raise EngineError(f"as loud as its partner it would clip (peak {peak:.2f}): lower span.peak")
+    return samples
+
+
+def noise_like(partner: Float32, random: np.random.Generator) -> Float32:
+    """Noise (N,) with the long-term spectrum of the partner's pauses."""
+    spectra = np.abs(spectra_of(partner, SIZE, HOP)) ** 2
+    mask = sounding(partner)
+    # A frame of 32 ms is quiet when every 20 ms that it touches is.
+    centres = np.clip((np.arange(len(spectra)) * HOP - SIZE // 2) // FRAME, 0, len(mask) - 1)
+    inside = (np.arange(len(spectra)) * HOP >= SIZE) & ((np.arange(len(spectra)) + 2) * HOP <= len(partner) + SIZE)
+    loud = mask | np.roll(mask, 1) | np.roll(mask, -1)
+    quiet = np.flatnonzero(inside & ~loud[centres])
+    if len(quiet) < 3:
+        rows = np.flatnonzero(inside) if inside.any() else np.arange(len(spectra))
+        powers = spectra[rows].sum(axis=1)
+        quiet = rows[np.argsort(powers, kind="stable")[: max(1, round(_QUIET_SHARE * len(rows)))]]
+    shape = np.sqrt(spectra[quiet].mean(axis=0) / (hann(SIZE) ** 2).sum())
+    white = random.standard_normal(len(partner))
+    return signal_of(spectra_of(white, SIZE, HOP) * shape, SIZE, HOP, len(partner)).astype(np.float32)
+
+
+def _trimmed(speech: Float32) -> Float32:
+    lead, trail = silences(speech)
+    return speech[lead : len(speech) - trail]
+
+
+def _poured(speech: Float32, cast: Cast, random: np.random.Generator) -> Float32:
+    """Trimmed speech -> (body,): said again where it is too short, cut where it is too long."""
+    if len(speech) < SAMPLE_RATE // 5:
+        raise EngineError(f"it said only {len(speech) / SAMPLE_RATE:.2f} s")
+    while len(speech) < cast.body:
+        speech = np.concatenate((speech, np.zeros(SAMPLE_RATE // 4, np.float32), speech))
+    begins_in_speech, ends_in_speech = cast.lead < FRAME, cast.trail < FRAME
+    spare = len(speech) - cast.body
+    # From the middle of a sentence where the partner is cut there; else from its beginning.
+    start = int(random.integers(spare + 1)) if begins_in_speech and spare else 0
+    body = speech[start : start + cast.body].copy()
+    if not ends_in_speech and start + cast.body < len(speech):
+        end = _pause_before(body)
+        fade = min(FADE, end)
+        body[end - fade : end] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+        body[end:] = 0.0
+    return body
+
+
+def _pause_before(body: Float32) -> int:
+    """Where to end: at the quietest frame of the last 0.3 s."""
+    powers = frame_powers(body)
+    last = min(15, len(powers) - 1)
+    place = len(powers) - last + int(np.argmin(powers[len(powers) - last :])) if last else len(powers)
+    return min(len(body), max(place, 1) * FRAME)
