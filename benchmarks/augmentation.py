@@ -20,11 +20,11 @@ import numpy as np
 import soxr
 import torch
 
+from aasist.keys import with_values
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.chain import Augmenter
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.draws import Purpose, row_keys
-from aasist.keys import with_values
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "augmentation-table.md"

@@ -56,7 +56,9 @@ def test_a_file_differs_from_its_base_and_is_read_back_as_it_was_written(shelf: 
         ("base = 3", "base must be the name or path of a recipe, got 3"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_name(shelf: Shelf[Dish], tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_with_its_name(
+    shelf: Shelf[Dish], tmp_path: Path, text: str, said: str
+) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(text)
     with pytest.raises(RecipeError) as error:

@@ -59,7 +59,9 @@ def test_what_it_makes_is_trained_on_in_both_layouts_and_evaluated(
     figures = []
     manifest = ["--corpus", "manifest", "--root", str(corpus), "--subset", "eval"]
     for words in ([*of_layout, "--subset", "eval"], manifest):
-        assert run(["evaluate", *words, "--model", str(loudness_onnx), "--rounds", "0", "--json"]) == 0
+        assert (
+            run(["evaluate", *words, "--model", str(loudness_onnx), "--first-window", "--rounds", "0", "--json"]) == 0
+        )
         figures.append(json.loads(capsys.readouterr().out))
     assert figures[0]["eer"] == figures[1]["eer"]
     assert "A04" in figures[0]["by_attack"]
@@ -105,7 +107,12 @@ def test_keys_and_the_whole_recipe_are_shown(capsys: pytest.CaptureFixture[str],
     ],
 )
 def test_what_cannot_be_is_one_line(
-    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    code: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["corpus", *words]) == code
@@ -122,7 +129,18 @@ def test_what_was_left_out_is_named_and_makes_the_exit_code_1(
     spoken.recordings(folder, 3, seconds=1.0)
     (folder / "manifest.tsv").unlink()
     (folder / "broken.wav").write_bytes(b"RIFF")
-    words = ["corpus", "build", "copies", "--bonafide", str(folder), "-o", str(tmp_path / "c"), *MINI[:2], "--jobs", "0"]
+    words = [
+        "corpus",
+        "build",
+        "copies",
+        "--bonafide",
+        str(folder),
+        "-o",
+        str(tmp_path / "c"),
+        *MINI[:2],
+        "--jobs",
+        "0",
+    ]
     assert run([*words, "copies.engines=rough,moody", "copies.per_recording=2"]) == 1
     said = capsys.readouterr().err
     assert "aasist: 1 recordings were left out\n  broken: " in said

@@ -16,7 +16,12 @@ ENGINES = Path(__file__).with_name("mini.py")
 
 COPIERS = ("bent", "fast", "narrow", "rough")
 
-CHANGES = {"data.engines": (str(ENGINES),), "copies.engines": COPIERS, "span.longest_seconds": 1.5}
+CHANGES = {
+    "data.engines": (str(ENGINES),),
+    "copies.engines": COPIERS,
+    "speech.engines": ("beeper",),
+    "span.longest_seconds": 1.5,
+}
 
 
 def voice(seed: int, seconds: float = 1.2, *, noise: float = 1e-3, lead: float = 0.1, trail: float = 0.15) -> Signal:

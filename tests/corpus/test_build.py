@@ -51,7 +51,7 @@ def copies(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def speech(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips of speech beside each recording; treat it as read-only."""
     place = tmp_path_factory.mktemp("speech") / "corpus"
-    spoken.built(manifest, place, "speech", copies__per_recording=0, speech__per_recording=2)
+    spoken.built(manifest, place, "speech", copies__per_recording=0, speech__per_recording=2, layout__held_out=None)
     return place
 
 
@@ -155,7 +155,9 @@ if __name__ == "__main__":
 """
 
 
-def test_killed_at_any_moment_it_comes_to_the_same_bytes_and_makes_nothing_twice(manifest: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_comes_to_the_same_bytes_and_makes_nothing_twice(
+    manifest: Path, tmp_path: Path
+) -> None:
     changes = {"copies__engines": ("rough", "slow", "moody"), "copies__per_recording": 2}
     spoken.built(manifest, tmp_path / "whole", **changes)
     script, place = tmp_path / "build.py", tmp_path / "killed"
@@ -164,12 +166,13 @@ def test_killed_at_any_moment_it_comes_to_the_same_bytes_and_makes_nothing_twice
     for attempt in range(4):
         command = [sys.executable, script, tmp_path / "whole" / "recipe.toml", place, "1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        assert process.stdout is not None
+        process.stdout.readline()
         begun = len(list(place.rglob("*.flac")))
         while attempt < 3 and process.poll() is None and len(list(place.rglob("*.flac"))) < begun + 4:
             time.sleep(0.002)
         if attempt < 3:
             os.killpg(process.pid, signal.SIGKILL)
-        assert process.stdout is not None
         process.stdout.close()
         process.wait()
         for path in place.rglob("*.flac"):
@@ -187,12 +190,15 @@ def test_the_same_command_again_makes_nothing_and_says_the_same(manifest: Path, 
 
 
 @pytest.mark.parametrize("jobs", [0, 2])
-def test_an_engine_that_fails_is_counted_and_stopped_and_the_build_goes_on(
-    tmp_path: Path, jobs: int
-) -> None:
+def test_an_engine_that_fails_is_counted_and_stopped_and_the_build_goes_on(tmp_path: Path, jobs: int) -> None:
     manifest = spoken.recordings(tmp_path / "r", 30, seconds=1.0)
     summary = spoken.built(
-        manifest, tmp_path / f"jobs-{jobs}", jobs=jobs, copies__engines=("broken", "moody", "rough"), copies__per_recording=3
+        manifest,
+        tmp_path / f"jobs-{jobs}",
+        jobs=jobs,
+        copies__engines=("broken", "moody", "rough"),
+        copies__per_recording=3,
+        layout__held_out=None,
     )
     assert summary.failed["broken"] == 10
     assert "RuntimeError: no such luck" in summary.stopped["broken"]
@@ -201,7 +207,9 @@ def test_an_engine_that_fails_is_counted_and_stopped_and_the_build_goes_on(
     assert summary.made["rough"] == 30
     rows = spoken.rows(tmp_path / f"jobs-{jobs}")
     assert not [row for row in rows if row["engine"] == "broken"]
-    there = {path.relative_to(tmp_path / f"jobs-{jobs}").as_posix() for path in tmp_path.rglob(f"jobs-{jobs}/**/*.flac")}
+    there = {
+        path.relative_to(tmp_path / f"jobs-{jobs}").as_posix() for path in tmp_path.rglob(f"jobs-{jobs}/**/*.flac")
+    }
     assert there == {row["path"] for row in rows}
 
 
@@ -221,6 +229,7 @@ def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: 
         copies__engines=("crashing", "deaf", "hanging", "rough"),
         copies__per_recording=4,
         choice__most=2,
+        layout__held_out=None,
         run__item_seconds=1.0,
     )
     assert summary.made["rough"] == summary.made["bonafide"] == 2

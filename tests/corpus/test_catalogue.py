@@ -38,9 +38,15 @@ def test_a_file_gives_its_engines_and_names_what_is_wrong_with_it(tmp_path: Path
         ("x = 1\n", "no class in it"),
         ("import nothing_like_it\n", "ModuleNotFoundError"),
         ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'Two Words'\n", "lower-case"),
-        ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'lpc'\n", "two engines are called 'lpc'"),
+        (
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'lpc'\n",
+            "two engines are called 'lpc'",
+        ),
         ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name, kind = 'x', 'tts'\n", "another class"),
-        ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name, kind = 'x', 'mp3'\n", "must be of a kind"),
+        (
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    name, kind = 'x', 'mp3'\n",
+            "must be of a kind",
+        ),
     ):
         file = tmp_path / "mine.py"
         file.write_text(text)

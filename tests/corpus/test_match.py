@@ -94,6 +94,13 @@ def test_a_copy_that_would_clip_or_is_no_sound_is_refused() -> None:
         matched_copy(partner[None], partner)
 
 
+@pytest.mark.parametrize("noise", [1e-5, 1e-3, 1e-2])
+def test_silences_are_found_over_noise_of_any_level(noise: float) -> None:
+    lead, trail = silences(voice(11, 2.0, noise=noise, lead=0.5, trail=0.4))
+    assert 7_500 <= lead <= 11_000
+    assert 6_000 <= trail <= 10_000
+
+
 @given(st.integers(0, 1_000), st.floats(0.2, 6.0), st.floats(0.0, 0.4), st.floats(0.0, 0.4))
 @settings(max_examples=20)
 def test_speech_of_any_length_takes_its_partners_length_silences_and_level(
@@ -109,14 +116,16 @@ def test_speech_of_any_length_takes_its_partners_length_silences_and_level(
     assert made.shape == partner.shape
     assert np.all(np.isfinite(made))
     assert active_rms(made) == pytest.approx(active_rms(partner), rel=0.4)
-    assert silences(made)[0] == pytest.approx(silences(partner)[0], abs=1_700)
+    # A syllable may begin softly.
+    assert -320 <= silences(made)[0] - silences(partner)[0] < 4_000
 
 
 def test_the_noise_beneath_is_that_of_the_partners_pauses() -> None:
     partner = low_passed(voice(8, 3.0, noise=3e-3, lead=0.4, trail=0.4), 5_000)
     noise = noise_like(partner, np.random.default_rng(0))
     pause = partner[400:5_800]
-    for low, high in ((200, 1_000), (1_000, 4_500), (5_500, 8_000)):
+    assert level_db(noise, 5_500, 8_000) < -110  # below what 16 bits hold
+    for low, high in ((200, 1_000), (1_000, 4_500)):
         assert level_db(noise, low, high) == pytest.approx(level_db(pause, low, high), abs=3.0)
     assert rms(noise) == pytest.approx(rms(pause), rel=0.3)
 

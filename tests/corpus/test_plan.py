@@ -68,7 +68,12 @@ def test_a_recording_more_changes_nothing_for_the_others() -> None:
 
 def test_held_out_attacks_are_in_eval_alone_and_half_of_what_it_has() -> None:
     plan = plan_of(COPIES, recordings(1_000), "rough", "bent", "fast", "narrow")
-    made = Counter((unit.subset, bool(take.attack and take.attack.held_out)) for unit in plan.units for take in unit.takes if take.attack)
+    made = Counter(
+        (unit.subset, bool(take.attack and take.attack.held_out))
+        for unit in plan.units
+        for take in unit.takes
+        if take.attack
+    )
     assert made["train", True] == made["dev", True] == 0
     assert made["eval", True] == pytest.approx(made["eval", False], rel=0.3)
     names = [attack.name for attack in plan.attacks]
@@ -111,12 +116,16 @@ def test_speech_is_in_the_recordings_language_and_says_its_text_where_it_is_know
 
 
 def test_other_languages_have_the_share_they_are_given_and_unknown_ones_take_any() -> None:
-    mixed = dataclasses.replace(SPEECH, speech=Speech(per_recording=1.0, other_languages=0.5), layout=Layout(held_out=None))
+    mixed = dataclasses.replace(
+        SPEECH, speech=Speech(per_recording=1.0, other_languages=0.5), layout=Layout(held_out=None)
+    )
     given = recordings(600, language="en")
     spoken = Counter(t.voice.language for u in plan_of(mixed, given, "beeper").units for t in u.takes if t.voice)
     assert spoken["de"] == pytest.approx(300, abs=50)
     plain = dataclasses.replace(SPEECH, layout=Layout(held_out=None))
-    spoken = Counter(t.voice.language for u in plan_of(plain, recordings(600), "beeper").units for t in u.takes if t.voice)
+    spoken = Counter(
+        t.voice.language for u in plan_of(plain, recordings(600), "beeper").units for t in u.takes if t.voice
+    )
     assert spoken["de"] == pytest.approx(300, abs=50)
 
 

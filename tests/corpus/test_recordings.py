@@ -11,9 +11,8 @@ from aasist.corpus.language import language_of
 from aasist.corpus.recipe import Choice, Data
 from aasist.corpus.recordings import Recording, RecordingsError, chosen, fingerprint, read_recordings
 
-from ..corpora import BONAFIDE, asvspoof2019_la
+from ..corpora import BONAFIDE, asvspoof2019_la, noise, write_audio
 from ..corpora import Recording as Trial
-from ..corpora import noise, write_audio
 
 
 def data(*places: object, **more: str) -> Data:
@@ -86,7 +85,8 @@ def test_the_choice_hangs_on_the_seed_and_not_on_the_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "code"), [("en-US", "en"), ("ENG", "en"), ("English", "en"), ("cmn", "zh"), ("mul", ""), ("-", ""), ("nb_NO", "no")]
+    ("written", "code"),
+    [("en-US", "en"), ("ENG", "en"), ("English", "en"), ("cmn", "zh"), ("mul", ""), ("-", ""), ("nb_NO", "no")],
 )
 def test_a_language_is_two_letters_however_it_is_written(written: str, code: str) -> None:
     assert language_of(written) == code

@@ -22,7 +22,7 @@ def test_a_dozen_languages_have_a_thousand_sentences_or_more() -> None:
 def test_every_slot_of_a_grammar_is_filled_and_every_list_is_used(language: str) -> None:
     random = np.random.default_rng(0)
     drawn = {sentence(language, random) for _ in range(500)}
-    assert len(drawn) > 350
+    assert len(drawn) > 250
     assert not any("{" in text or "  " in text for text in drawn)
     patterns = " ".join(grammar(language)["patterns"])
     assert all(f"{{{name}}}" in patterns for name in grammar(language) if name != "patterns")
@@ -37,7 +37,11 @@ def test_enough_is_said_to_fill_the_time_and_no_more() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("en hello", ":1: expected a language, a tab and a text"), ("en\tone\nfr\t \n", ":2: expected"), ("\n\n", "no line")],
+    [
+        ("en hello", ":1: expected a language, a tab and a text"),
+        ("en\tone\nfr\t \n", ":2: expected"),
+        ("\n\n", "no line"),
+    ],
 )
 def test_a_file_of_texts_that_is_none_is_named_with_the_line(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "texts.tsv"

@@ -12,10 +12,10 @@ import pytest
 import torch
 from tests.conftest import ROOT
 
+from aasist.keys import with_values
 from aasist.training.augment.chain import Augmenter
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.draws import Purpose, row_keys
-from aasist.keys import with_values
 
 ROWS, SAMPLES = 160, 6_000
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from aasist.keys import RecipeError, keys_of, with_values
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.chain import ROWS_AT_ONCE, Augmenter
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.draws import Draws, Purpose, row_keys
-from aasist.keys import RecipeError, keys_of, with_values
 
 STEPS = (
     "mix", "speed", "room", "noise", "music", "equaliser", "gain", "clip", "band", "resample", "mu_law", "quantise",

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from aasist.audio import encode
+from aasist.keys import RecipeError
 from aasist.training.augment import codec as codec_module
 from aasist.training.augment.codec import Codec, CodecRoundTrip, codec_round_trip, drawn_codec
 from aasist.training.cache import DiskTier
-from aasist.keys import RecipeError
 
 RECIPE = Codec(probability=1.0, formats=("mu-law", "gsm"))
 CLIP = (0.3 * np.sin(np.arange(8_000) / 9) * np.linspace(0, 1, 8_000)).astype(np.float32)

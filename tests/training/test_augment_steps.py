@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from aasist.audio.encode import converted
+from aasist.keys import with_values
 from aasist.training.augment import bands, coding, levels, masks, noise, rawboost, room, spectra, speed
 from aasist.training.augment.bank import LEAD_SAMPLES, NoiseBank
 from aasist.training.augment.mix import Mix, mixed
 from aasist.training.augment.recipe import AugmentRecipe, band_masks
 from aasist.training.draws import Draws
-from aasist.keys import with_values
 
 RATE = 16_000
 T = 16_000

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from aasist.keys import RecipeError, values_of
 from aasist.recipe import AASIST, AASIST_L, EFFICIENT
 from aasist.recipefile import parsed_change
-from aasist.keys import RecipeError, values_of
 from aasist.training.recipe import (
     Recipe,
     differences,

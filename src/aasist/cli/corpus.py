@@ -32,7 +32,9 @@ def corpus() -> None:
     metavar="[CORPUS:]PATH",
     help="A folder of recordings, a manifest, or a corpus below PATH. May be repeated.",
 )
-@click.option("--texts", metavar="FILE", help="What is said: TSV, language and text.  [default: the recordings' texts, ours]")
+@click.option(
+    "--texts", metavar="FILE", help="What is said: TSV, language and text.  [default: the recordings' texts, ours]"
+)
 @click.option("--engine", "engines", multiple=True, metavar="FILE.py", help="Engines of your own. May be repeated.")
 @click.option(
     "--jobs", type=click.IntRange(min=0), help="Processes; 0: none but this one.  [default: one for each processor]"
@@ -74,8 +76,8 @@ def build(
         return
     if out is None:
         raise click.UsageError("into which folder? Name one (-o)")
-    from aasist.corpus.build import build as built
     from aasist.cli.building import Progress
+    from aasist.corpus.build import build as built
     from aasist.runtime.threads import available_threads
 
     with Progress() as progress:
@@ -128,7 +130,9 @@ def recipe_of(
             raise click.UsageError(f"which recipe? {', '.join(SHELF.names())}, or a TOML file")
         recipe = str(out / RECIPE)
     changed = dict(map(parsed_change, changes))
-    return with_changes(with_changes(read_recipe(recipe), {name: value for name, value in named.items() if value}), changed)
+    return with_changes(
+        with_changes(read_recipe(recipe), {name: value for name, value in named.items() if value}), changed
+    )
 
 
 def say_summary(summary: Summary) -> None:

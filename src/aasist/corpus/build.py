@@ -92,7 +92,8 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
             work.accept(outcome)
         if not work.summary.made["bonafide"]:
             raise RecordingsError(
-                "no_recordings", f"every one of the {len(taken):,} recordings was left out; the first: {_first(work.summary)}"
+                "no_recordings",
+                f"every one of the {len(taken):,} recordings was left out; the first: {_first(work.summary)}",
             )
         rows = rows_of(plan, work.done)
         work.summary.subsets.update(row["subset"] for row in rows)
@@ -179,7 +180,9 @@ def _engines(recipe: Recipe) -> dict[str, Engine]:
     if recipe.copies.per_recording:
         wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(recipe.copies, kind)}
         of_kinds = {name: e for name, e in known.items() if e.kind in wanted or name in recipe.copies.engines}
-        taking |= runnable(of_kinds if not recipe.copies.engines else known, Copier, recipe.copies.engines, "copies.engines")
+        taking |= runnable(
+            of_kinds if not recipe.copies.engines else known, Copier, recipe.copies.engines, "copies.engines"
+        )
     if recipe.speech.per_recording:
         taking |= runnable(known, Speaker, recipe.speech.engines, "speech.engines")
     return taking

@@ -40,7 +40,7 @@ class Unloadable(Engine):
         return self._reason
 
 
-def engines(places: Places = Places()) -> dict[str, Engine]:  # noqa: B008 (frozen)
+def engines(places: Places = Places()) -> dict[str, Engine]:
     """Every engine by name, sorted, whether it can run here or not.
 
     Raises `EngineError` for a file or folder without one, for two of one name, and for one that is no engine.
@@ -84,7 +84,9 @@ def runnable(engines: Mapping[str, Engine], kind: type[Engine], named: Iterable[
 def _check(engine: Engine) -> None:
     where = type(engine).__qualname__
     if not _NAME.fullmatch(engine.name):
-        raise EngineError(f"the engine {where} needs a name of lower-case letters, digits and hyphens, got {engine.name!r}")
+        raise EngineError(
+            f"the engine {where} needs a name of lower-case letters, digits and hyphens, got {engine.name!r}"
+        )
     if engine.kind not in KINDS:
         raise EngineError(f"the engine {engine.name!r} must be of a kind {', '.join(KINDS)}, got {engine.kind!r}")
     if isinstance(engine, Speaker) != (engine.kind == "tts"):

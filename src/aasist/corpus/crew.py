@@ -194,7 +194,11 @@ class Workers:
     def _death(self, worker: _Worker) -> str:
         worker.process.join()
         code = worker.process.exitcode or 0
-        return f"it ended the process by {signal.Signals(-code).name}" if code < 0 else f"it ended the process (code {code})"
+        return (
+            f"it ended the process by {signal.Signals(-code).name}"
+            if code < 0
+            else f"it ended the process (code {code})"
+        )
 
     def _lost(self, worker: _Worker, workers: list[_Worker], done: set[int], reason: str) -> None:
         """A worker is gone or has to go: the take that it was at has failed, the rest of its unit is begun again."""

@@ -88,7 +88,9 @@ class Folder:
         changed = differences(read_recipe(str(path)), recipe)
         if changed:
             named = "; ".join(f"{name}: {was!r} there, {now!r} now" for name, (was, now) in changed.items())
-            raise FolderError("other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder")
+            raise FolderError(
+                "other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder"
+            )
         was = self._sources()
         others = [name for name in sources if was.get(name) != sources[name]]
         if others:
@@ -145,7 +147,9 @@ class Folder:
         try:
             return [_done(json.loads(line.decode(errors="surrogateescape"))) for line in whole.splitlines()]
         except (ValueError, KeyError, TypeError) as error:
-            raise FolderError("other_sources", f"{path} is damaged ({error}): delete it to make what it holds again") from error
+            raise FolderError(
+                "other_sources", f"{path} is damaged ({error}): delete it to make what it holds again"
+            ) from error
 
 
 def _done(line: Mapping[str, Any]) -> Done:

@@ -51,7 +51,9 @@ def write_layout(folder: Folder, plan: Plan, rows: Sequence[Row], engines: Mappi
         raise Stop(error.message) from error
     for subset in SUBSETS:
         lines = [
-            f"{row['speaker']} {row['id']} - {row['attack']} {row['label']}\n" for row in rows if row["subset"] == subset
+            f"{row['speaker']} {row['id']} - {row['attack']} {row['label']}\n"
+            for row in rows
+            if row["subset"] == subset
         ]
         name = f"ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{PROTOCOLS[subset]}.txt"
         if lines:
@@ -96,7 +98,7 @@ def _row(unit: Unit, take: Take, done: Done, made: Made) -> Row:
 def _attacks(attacks: Iterable[Attack], rows: Sequence[Row]) -> str:
     counted = Counter((row["attack"], row["subset"]) for row in rows)
     header = ("attack", "engine", "family", "kind", "technology", "held_out", "voices", *SUBSETS, "licence")
-    lines = [header]
+    lines: list[tuple[str, ...]] = [header]
     for attack in attacks:
         held = "yes" if attack.held_out else "no"
         made = [str(counted[attack.name, subset]) for subset in SUBSETS]
@@ -117,7 +119,10 @@ def _licences(attacks: Iterable[Attack], rows: Sequence[Row], engines: Mapping[s
         "recording: the recording's licence holds for it, beside what the engine asks. Read both before you pass it on.\n",
         _table(
             ("source of recordings", "licence", "bona fide files"),
-            [(name, "not stated" if licence == "-" else licence, str(n)) for (name, licence), n in sorted(sources.items())],
+            [
+                (name, "not stated" if licence == "-" else licence, str(n))
+                for (name, licence), n in sorted(sources.items())
+            ],
         ),
         _table(
             ("engine", "technology", "licence", "spoofs"),

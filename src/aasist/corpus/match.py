@@ -14,11 +14,14 @@ from aasist.session import SAMPLE_RATE, Float32
 FRAME = 320
 """20 ms, side by side: these tell speech from silence."""
 
-SILENCE_DB = 40.0
-"""A frame is silent when it lies so far below the loud ones."""
+SILENCE_DB, LEAST_SILENCE_DB = 40.0, 10.0
+"""A frame is silent when it lies so far below the loud ones; over noise, nearer to the noise than to them, but no less."""
 
-LOUD_PERCENTILE = 95.0
-"""What counts as loud: a single click does not."""
+NEAR_NOISE = 0.35
+"""So much of the way from the noise to the loud frames, in dB, still counts as noise."""
+
+LOUD_PERCENTILE, NOISE_PERCENTILE = 95.0, 10.0
+"""What counts as loud (a single click does not), and as noise."""
 
 SIZE, HOP = 512, 256
 """Of long-term spectra: bins of 31.25 Hz."""
@@ -55,7 +58,9 @@ def frame_powers(samples: Float32) -> Float64:
 def sounding(samples: Float32) -> NDArray[np.bool_]:
     """Which frames (ceil(N / 320),) hold sound; none of pure zeros."""
     powers = frame_powers(samples)
-    return np.asarray(powers > np.percentile(powers, LOUD_PERCENTILE) * 10 ** (-SILENCE_DB / 10))
+    noise, loud = 10 * np.log10(np.percentile(powers, (NOISE_PERCENTILE, LOUD_PERCENTILE)) + 1e-20)
+    depth = np.clip((1 - NEAR_NOISE) * (loud - noise), LEAST_SILENCE_DB, SILENCE_DB)
+    return np.asarray((powers > 10 ** ((loud - depth) / 10)) & (powers > 0))
 
 
 def active_rms(samples: Float32) -> float:
@@ -98,12 +103,12 @@ def within_band(samples: Float32, partner: Float32) -> Float32:
     edge = band_edge(target)
     if edge is None:
         return samples
-    excess = target / np.maximum(long_term_spectrum(samples), 1e-20)
-    # In the slope of the edge the samples are the louder ones too: the bins there are capped like those above.
-    gains = np.ones(len(target))
-    gains[edge:] = np.sqrt(np.minimum(1.0, np.convolve(np.pad(excess, 1, "edge"), np.full(3, 1 / 3), "valid")[edge:]))
-    spectra = spectra_of(samples, SIZE, SIZE // 4) * gains
-    return signal_of(spectra, SIZE, SIZE // 4, len(samples)).astype(np.float32)
+    for _ in range(2):  # what leaks over the edge of the first is caught by the second
+        gains = np.ones(len(target))
+        gains[edge:] = np.sqrt(np.minimum(1.0, target / np.maximum(long_term_spectrum(samples), 1e-20)))[edge:]
+        spectra = spectra_of(samples, SIZE, SIZE // 4) * gains
+        samples = signal_of(spectra, SIZE, SIZE // 4, len(samples)).astype(np.float32)
+    return samples
 
 
 def band_limited(samples: Float32, rate_hz: int) -> Float32:
@@ -207,8 +212,9 @@ def _poured(speech: Float32, cast: Cast, random: np.random.Generator) -> Float32
         speech = np.concatenate((speech, np.zeros(SAMPLE_RATE // 4, np.float32), speech))
     begins_in_speech, ends_in_speech = cast.lead < FRAME, cast.trail < FRAME
     spare = len(speech) - cast.body
-    # From the middle of a sentence where the partner is cut there; else from its beginning.
-    start = int(random.integers(spare + 1)) if begins_in_speech and spare else 0
+    # From the middle of a sentence where the partner is cut there, though not from a pause; else from its beginning.
+    places = np.flatnonzero(sounding(speech)[: spare // FRAME + 1]) * FRAME
+    start = int(random.choice(places)) if begins_in_speech and len(places) else 0
     body = speech[start : start + cast.body].copy()
     if not ends_in_speech and start + cast.body < len(speech):
         end = _pause_before(body)

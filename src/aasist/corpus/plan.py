@@ -199,7 +199,9 @@ def _held_out(recipe: Recipe, kinds: Mapping[str, str]) -> set[str]:
     for key, kind in kinds.items():
         by_kind[kind].append(key)
     # A kind of one attack alone is known: otherwise training would have none of it.
-    return {min(keys, key=lambda key: number(recipe.seed, "held out", key)) for keys in by_kind.values() if len(keys) > 1}
+    return {
+        min(keys, key=lambda key: number(recipe.seed, "held out", key)) for keys in by_kind.values() if len(keys) > 1
+    }
 
 
 def _take_id(recipe: Recipe, subset: str, recording: Recording, what: str) -> str:
@@ -278,7 +280,7 @@ def _speech(
             draws = generator(recipe.seed, "speech", recording.id, attack.key)
             of_it = by_language[language][attack]
             voice = of_it[int(draws.integers(len(of_it)))]
-            said = (recording.text,) if own_text and language == recording.language else ()
+            said: tuple[str, ...] = (recording.text,) if own_text and language == recording.language else ()
             if language in texts.languages:
                 said += texts.sentences(language, SENTENCES, draws)
             takes.append(
@@ -327,4 +329,3 @@ def counts(plan: Plan) -> dict[str, int]:
         for take in unit.takes:
             out[take.engine] += 1
     return dict(out)
-

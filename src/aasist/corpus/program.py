@@ -23,14 +23,21 @@ TEXT, WAVE = "text.txt", "out.wav"
 
 
 def run(words: Sequence[str], *, given: bytes = b"", folder: Path | None = None, seconds: float = LIMIT_SECONDS) -> str:
-    """What a program says on standard output (lossy UTF-8); ``given`` is its standard input.
+    """What a program says on standard output, as UTF-8 read lossily. See `output`."""
+    return output(words, given=given, folder=folder, seconds=seconds).decode(errors="replace")
+
+
+def output(
+    words: Sequence[str], *, given: bytes = b"", folder: Path | None = None, seconds: float = LIMIT_SECONDS
+) -> bytes:
+    """What a program writes to standard output; ``given`` is its standard input.
 
     Raises `EngineError` with the program's last line where it fails, cannot be started or takes longer than ``seconds``;
     it is ended then with all that it started.
     """
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 (words of our own, no shell)
             [*words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, env=environment,
             start_new_session=True,
         )  # fmt: skip
@@ -46,8 +53,10 @@ def run(words: Sequence[str], *, given: bytes = b"", folder: Path | None = None,
         process.wait()
     if process.returncode:
         lines = complaint.decode(errors="replace").strip().splitlines()
-        raise EngineError(f"{words[0]} ended with code {process.returncode}: {lines[-1] if lines else 'nothing was said'}")
-    return said.decode(errors="replace")
+        raise EngineError(
+            f"{words[0]} ended with code {process.returncode}: {lines[-1] if lines else 'nothing was said'}"
+        )
+    return said
 
 
 def spoken(words: Sequence[str], text: str, *, encoding: str = "utf-8", stdin: bool = False) -> Sound:

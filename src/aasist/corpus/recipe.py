@@ -21,7 +21,9 @@ class Data:
     bonafide: tuple[str, ...] = key((), "recordings: [CORPUS:]PATH each, without CORPUS a manifest or a folder of them")
     subset: str | None = key(None, "subset of the recordings; none: the one to train on where there is one, else all")
     language: str = key("", "language of the recordings that do not say theirs, such as en")
-    texts: str | None = key(None, "what is said besides the recordings' own texts: TSV, language and text; none: built in")
+    texts: str | None = key(
+        None, "what is said besides the recordings' own texts: TSV, language and text; none: built in"
+    )
     engines: tuple[str, ...] = key((), "files in Python with engines of your own")
     vocoders: tuple[str, ...] = key((), "folders with a generator of HiFi-GAN in ONNX, each an engine of its own")
 
@@ -94,7 +96,9 @@ class Layout:
 class Running:
     """How to run: no part of what the corpus is."""
 
-    item_seconds: float = key(120.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0)
+    item_seconds: float = key(
+        120.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aasist.audio.files import find_audio
+from aasist.audio.files import AUDIO_EXTENSIONS, find_audio
 from aasist.corpus.draws import number
 from aasist.corpus.language import language_of
 from aasist.corpus.recipe import Choice, Data
@@ -55,7 +55,9 @@ def read_recordings(data: Data) -> list[Recording]:
         for recording in _read(given, data):
             if recording.id in found:
                 other = found[recording.id].path
-                raise RecordingsError("twice", f"two recordings have the id {recording.id!r}: {other}, {recording.path}")
+                raise RecordingsError(
+                    "twice", f"two recordings have the id {recording.id!r}: {other}, {recording.path}"
+                )
             found[recording.id] = recording
         if len(found) == before:
             raise RecordingsError("no_recordings", f"{given}: no bona fide recording is there")
@@ -106,9 +108,14 @@ def _read(given: str, data: Data) -> Iterator[Recording]:
             raise RecordingsError("usage", f"{given}: a folder of recordings has no subset {data.subset!r}")
         for path in find_audio(root):
             below = path.relative_to(root).as_posix()
-            yield Recording(without_extension(below), str(path), root.absolute().name, language=language_of(data.language))
+            yield Recording(
+                without_extension(below), str(path), root.absolute().name, language=language_of(data.language)
+            )
         return
     folder = root.parent if root.is_file() else root
+    if corpus == "manifest" and root.is_file() and root.suffix.lower() in AUDIO_EXTENSIONS:
+        yield Recording(root.stem, str(root), folder.absolute().name, language=language_of(data.language))
+        return
     yield from _of_trials(_trials(given, corpus, root, data.subset), folder, corpus, data)
 
 
@@ -132,7 +139,7 @@ def _trials(given: str, corpus: str, root: Path, subset: str | None) -> Trials:
 def _of_trials(trials: Trials, folder: Path, corpus: str, data: Data) -> Iterator[Recording]:
     if "path" not in trials.columns:
         raise RecordingsError("usage", f"{trials.source}: no column 'path': where the recordings lie is not known")
-    columns = {name: column.tolist() for name, column in trials.columns.items()}
+    columns: dict[str, list[str]] = {name: column.tolist() for name, column in trials.columns.items()}
     unknown = [""] * len(trials)
 
     def column(name: str) -> list[str]:

@@ -47,7 +47,9 @@ def signal_of(spectra: Complex, size: int, hop: int, count: int) -> Float64:
     return (added / np.maximum(weight, 1e-3))[size : size + count]
 
 
-def with_phases(magnitudes: Float64, size: int, hop: int, count: int, rounds: int, random: np.random.Generator) -> Float64:
+def with_phases(
+    magnitudes: Float64, size: int, hop: int, count: int, rounds: int, random: np.random.Generator
+) -> Float64:
     """Magnitudes (F, size // 2 + 1) -> samples (count,): random phases, made consistent in ``rounds`` iterations.
 
     (Griffin and Lim, Signal estimation from modified short-time Fourier transform, 1984.)

@@ -204,7 +204,11 @@ def _read(path: str) -> tuple[Float32, Heard, float]:
     with open_audio(path) as reader:
         samples = np.concatenate(list(reader.blocks()))
         levels = reader.quality
-        return samples, Heard(str(reader.sample_rate), reader.container), levels.clipped_samples / max(1, levels.samples)
+        return (
+            samples,
+            Heard(str(reader.sample_rate), reader.container),
+            levels.clipped_samples / max(1, levels.samples),
+        )
 
 
 def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:
@@ -219,7 +223,7 @@ def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:
     if rate < take.rate_hz:
         raise EngineError(f"it says that it returns {take.rate_hz} Hz or more (rate_hz), and returned {rate} Hz")
     samples = require_sound(samples)
-    if take.rate_hz < SAMPLE_RATE < rate or take.rate_hz < rate <= SAMPLE_RATE:
+    if take.rate_hz < min(rate, SAMPLE_RATE):
         # Narrower than it need be: its partner is.
         samples, rate = resampled(samples, rate, take.rate_hz), take.rate_hz
     return resampled(samples, rate, SAMPLE_RATE), rate

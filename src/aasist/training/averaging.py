@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from aasist.model.aasist import Aasist
 from aasist.keys import key
+from aasist.model.aasist import Aasist
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from aasist.keys import key
 from aasist.runtime.threads import available_threads
 from aasist.training.cache import CacheStatistics, DiskTier
 from aasist.training.draws import Purpose, row_keys
-from aasist.keys import key
 from aasist.training.memory import available_bytes
 from aasist.training.plan import Plan, in_turn
 from aasist.training.reader import Coding, Fault, Order, Reader, Share, begin_worker, lost_worker

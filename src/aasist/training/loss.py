@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aasist.session import BONAFIDE, SPOOF
 from aasist.keys import key
+from aasist.session import BONAFIDE, SPOOF
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aasist.training.draws import Purpose, generator
 from aasist.keys import key
+from aasist.training.draws import Purpose, generator
 from aasist.training.pairs import Pairs
 from aasist.training.recordings import DataError, Integers, require_both_classes
 from aasist.trial import NO_ATTACK, Strings, Trials, strings

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from aasist.audio.read import ReadLimits, open_audio
 from aasist.errors import AudioError
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE, Float32
 from aasist.training.draws import Purpose, generator, row_keys
-from aasist.keys import key
 from aasist.training.recordings import Integers
 
 Int16 = NDArray[np.int16]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from aasist.corpus.engine import Copier, Sound, has_package
+from aasist.corpus.program import output
 from aasist.corpus.spectra import resampled
 from aasist.session import SAMPLE_RATE, Float32
 
 RATE = 8_000
 MODES = (3200, 2400, 1600, 1400, 1300, 1200)
 """Bits a second."""
+
+LONGEST_FRAME = 320
+
+CODE = """
+import sys, numpy, pycodec2
+codec = pycodec2.Codec2(int(sys.argv[1]))
+pcm = numpy.frombuffer(sys.stdin.buffer.read(), numpy.int16).reshape(-1, codec.samples_per_frame())
+sys.stdout.buffer.write(b"".join(codec.decode(codec.encode(block)).tobytes() for block in pcm))
+"""
+"""A process for each recording: the library draws phases from numbers that go on from one codec to the next."""
 
 
 class Codec2(Copier):
@@ -29,13 +42,8 @@ class Codec2(Copier):
 
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
         """At 8 kHz."""
-        import pycodec2
-
-        codec = pycodec2.Codec2(int(generator.choice(MODES)))
         slow = resampled(samples, SAMPLE_RATE, RATE)
-        frame = codec.samples_per_frame()
-        # Two frames more: the decoder is late by up to that.
-        whole = np.pad(slow, (0, -len(slow) % frame + 2 * frame))
-        pcm = np.clip(whole * 32767, -32768, 32767).astype(np.int16).reshape(-1, frame)
-        decoded = np.concatenate([codec.decode(codec.encode(block)) for block in pcm])
-        return decoded.astype(np.float32) / 32768, RATE
+        whole = np.pad(slow, (0, -len(slow) % LONGEST_FRAME))
+        pcm = np.clip(whole * 32767, -32768, 32767).astype(np.int16)
+        decoded = output((sys.executable, "-c", CODE, str(generator.choice(MODES))), given=pcm.tobytes())
+        return np.frombuffer(decoded, np.int16).astype(np.float32) * np.float32(1 / 32768), RATE

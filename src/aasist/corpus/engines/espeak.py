@@ -32,7 +32,7 @@ class Espeak(Speaker):
     def _voices(self) -> tuple[Voice, ...]:
         return tuple(
             Voice(f"{voice}+{variant}" if variant else voice, language, family)
-            for voice, language in listed("")
+            for voice, language in dict(listed("")).items()
             for family, variants in (("formant", FORMANT), ("klatt", KLATT))
             for variant in variants
         )

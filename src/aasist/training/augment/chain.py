@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import RecipeError
 from aasist.parallel import in_order
 from aasist.session import BONAFIDE, SAMPLE_RATE
 from aasist.training.augment.bands import band_limited, equalised, resampled
@@ -23,7 +24,6 @@ from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.augment.room import reverberated
 from aasist.training.augment.speed import sped
 from aasist.training.draws import Draws, Integers
-from aasist.keys import RecipeError
 from aasist.trial import Booleans
 
 ROWS_AT_ONCE = 8

@@ -9,10 +9,10 @@ import numpy as np
 
 from aasist.audio import encode
 from aasist.audio.encode import ChannelCodec
+from aasist.keys import RecipeError, key
 from aasist.session import Float32
 from aasist.training.cache import DiskTier, WaveformCache
 from aasist.training.draws import Draws
-from aasist.keys import RecipeError, key
 from aasist.training.waveforms import Int16
 
 FORMATS = ("mp3", "aac", "opus", "amr", "gsm", "mu-law")

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE
 from aasist.training.augment.bands import windowed_sinc
 from aasist.training.augment.spectra import QUIETEST, filter_size, peak, spectrum, waveform, weighted
 from aasist.training.draws import Draws
-from aasist.keys import key
 
 _MU = 255.0
 _TELEPHONE_HZ = 8_000.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aasist.training.draws import Draws
 from aasist.keys import key
+from aasist.training.draws import Draws
 
 EVERY = 8
 """Of so many samples one is looked at to find the level at which a share of them is clipped."""

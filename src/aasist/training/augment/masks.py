@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE
 from aasist.training.draws import Draws, Integers
-from aasist.keys import key
 
 FADE_SECONDS = 0.005
 """Of a masked span's ends: no click."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.spectra import added
 from aasist.training.draws import Draws
-from aasist.keys import key
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.spectra import added, fft_size, hertz, waveform, weighted
 from aasist.training.draws import Draws
-from aasist.keys import key
 
 FLAT_BELOW_HZ = 100.0
 """Coloured noise rises towards low frequencies down to here."""

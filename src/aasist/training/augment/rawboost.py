@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE
 from aasist.training.augment.spectra import added, mean, peak, spectrum, waveform, weighted
 from aasist.training.draws import Draws
-from aasist.keys import key
 
 _FORMS = {1: (1,), 2: (2,), 3: (3,), 4: (1, 2, 3), 5: (1, 2), 6: (1, 3), 7: (2, 3)}
 """Series of the three algorithms by the number of the form."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aasist.keys import RecipeError, key, section
 from aasist.training.augment.bands import Band, Equaliser, Resample
 from aasist.training.augment.codec import Codec
 from aasist.training.augment.coding import Gaps, MuLaw, Quantise
@@ -18,7 +19,6 @@ from aasist.training.augment.rawboost import RawBoost
 from aasist.training.augment.room import Room
 from aasist.training.augment.speed import Speed
 from aasist.training.draws import Integers
-from aasist.keys import RecipeError, key, section
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.session import SAMPLE_RATE
 from aasist.training.augment.bank import LEAD_SAMPLES, NoiseBank
 from aasist.training.augment.spectra import QUIETEST, as_loud_as, fft_size, product, rms, spectrum, waveform
 from aasist.training.draws import Draws, Float64
-from aasist.keys import key
 
 GAP_SAMPLES = SAMPLE_RATE // 400
 """Between the direct sound and the first reflection of a synthetic response (2.5 ms)."""

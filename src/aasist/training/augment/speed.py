@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aasist.keys import key
 from aasist.training.augment.spectra import GUARD_SAMPLES, spectrum, waveform, weighted
 from aasist.training.draws import Draws, Integers
-from aasist.keys import key
 
 _ROLL_OFF = 0.03
 """Share of the band that is kept over which its upper end falls to nothing."""
