@@ -102,7 +102,7 @@ def _attacks(attacks: Iterable[Attack], rows: Sequence[Row]) -> str:
     for attack in attacks:
         held = "yes" if attack.held_out else "no"
         made = [str(counted[attack.name, subset]) for subset in SUBSETS]
-        facts = (attack.name, attack.engine, attack.family or "-", attack.kind, attack.technology, held)
+        facts = (attack.name, attack.engine, attack.key.partition(":")[2] or "-", attack.kind, attack.technology, held)
         lines.append((*facts, str(attack.voices or "-"), *made, attack.licence or "-"))
     return "".join("\t".join(line) + "\n" for line in lines)
 

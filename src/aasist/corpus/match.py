@@ -39,6 +39,12 @@ MOST_GAIN_DB = 60.0
 FADE = 160
 """10 ms where speech was cut off."""
 
+PAUSE_DB = 22.0
+"""Speech may be cut where it is so far below its loud frames."""
+
+RUMBLE_HZ = 55.0
+"""Below it no voice has anything."""
+
 _QUIET_SHARE = 0.1
 """Without pauses, the noise is what the quietest tenth of the frames holds."""
 
@@ -138,9 +144,21 @@ def require_sound(samples: NDArray[np.floating]) -> Float32:
 
 
 def matched_copy(copy: Float32, partner: Float32) -> Float32:
-    """A copy (N,) of the partner (N,), within its band and as loud; `EngineError` where it would clip."""
-    inside = within_band(require_sound(copy), partner)
-    return require_unclipped(inside * np.float32(rms(partner) / max(rms(inside), 1e-9)))
+    """A copy (N,) of the partner (N,), within its band and as loud; `EngineError` where it would clip.
+
+    Below `RUMBLE_HZ` it is the partner: what lies there is the room and the mains, and vocoders differ in what they make
+    of it for no reason of theirs.
+    """
+    inside = without_rumble(within_band(require_sound(copy), partner))
+    voice = without_rumble(partner)
+    return require_unclipped(inside * np.float32(rms(voice) / max(rms(inside), 1e-9)) + (partner - voice))
+
+
+def without_rumble(samples: Float32) -> Float32:
+    """Samples (N,) with nothing below `RUMBLE_HZ`."""
+    spectrum = np.fft.rfft(samples)
+    spectrum[: int(np.ceil(RUMBLE_HZ * len(samples) / SAMPLE_RATE))] = 0.0
+    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -167,10 +185,14 @@ def matched_speech(speech: Float32, partner: Float32, random: np.random.Generato
     body = _poured(_trimmed(require_sound(speech)), cast, random)
     body = within_band(body, partner)
     noise = noise_like(partner, random)
-    wanted = max(active_rms(partner) ** 2 - rms(noise) ** 2, 0.25 * active_rms(partner) ** 2)
     voice = np.zeros(len(partner), np.float32)
-    voice[cast.lead : cast.lead + cast.body] = body * np.float32(np.sqrt(wanted) / max(active_rms(body), 1e-9))
-    return require_unclipped(voice + noise)
+    voice[cast.lead : cast.lead + cast.body] = body
+    wanted = active_rms(partner)
+    gain = wanted / max(active_rms(voice), 1e-9)
+    for _ in range(3):  # the noise adds to the level, the less the louder the voice
+        gain *= wanted / max(active_rms(np.float32(gain) * voice + noise), 1e-9)
+    rumble = partner - without_rumble(partner)
+    return require_unclipped(without_rumble(np.float32(gain) * voice + noise) + rumble)
 
 
 def require_unclipped(samples: Float32) -> Float32:
@@ -205,28 +227,34 @@ def _trimmed(speech: Float32) -> Float32:
 
 
 def _poured(speech: Float32, cast: Cast, random: np.random.Generator) -> Float32:
-    """Trimmed speech -> (body,): said again where it is too short, cut where it is too long."""
+    """Trimmed speech -> (body,): said again where it is too short, cut where it is too long.
+
+    A part of it that begins after a pause, or at the beginning, where the partner begins in silence, and that ends in a
+    pause where the partner ends in silence, the nearest in length that there is; anywhere in speech otherwise.
+    """
     if len(speech) < SAMPLE_RATE // 5:
         raise EngineError(f"it said only {len(speech) / SAMPLE_RATE:.2f} s")
-    while len(speech) < cast.body:
-        speech = np.concatenate((speech, np.zeros(SAMPLE_RATE // 4, np.float32), speech))
-    begins_in_speech, ends_in_speech = cast.lead < FRAME, cast.trail < FRAME
-    spare = len(speech) - cast.body
-    # From the middle of a sentence where the partner is cut there, though not from a pause; else from its beginning.
-    places = np.flatnonzero(sounding(speech)[: spare // FRAME + 1]) * FRAME
-    start = int(random.choice(places)) if begins_in_speech and len(places) else 0
-    body = speech[start : start + cast.body].copy()
-    if not ends_in_speech and start + cast.body < len(speech):
-        end = _pause_before(body)
-        fade = min(FADE, end)
-        body[end - fade : end] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
-        body[end:] = 0.0
+    while len(speech) < cast.body + SAMPLE_RATE // 2:
+        speech = np.concatenate((speech, np.zeros(SAMPLE_RATE // 5, np.float32), speech))
+    powers, mask = frame_powers(speech), sounding(speech)
+    frames, latest = -(-cast.body // FRAME), (len(speech) - cast.body) // FRAME
+    begins = np.flatnonzero(mask[: latest + 1])
+    if cast.lead >= FRAME:
+        after_pause = [frame for frame in begins.tolist() if frame == 0 or not mask[max(0, frame - 3) : frame].any()]
+        begins = np.array(after_pause or [0])
+    if cast.trail < FRAME:
+        start = int(random.choice(begins))
+        return speech[start * FRAME : start * FRAME + cast.body].copy()
+    # Frames that are the first of a pause.
+    quiet = powers < np.percentile(powers, LOUD_PERCENTILE) * 10 ** (-PAUSE_DB / 10)
+    pauses = np.append(np.flatnonzero(quiet & ~np.append(False, quiet[:-1])), len(powers))
+    ends = pauses[np.searchsorted(pauses, begins + frames, side="right") - 1]
+    short = np.where(ends > begins, begins + frames - ends, frames)
+    start = int(begins[np.argmin(short)])
+    end = start + frames - int(short.min()) if short.min() < frames else start + frames
+    body = np.zeros(cast.body, np.float32)
+    part = speech[start * FRAME : min(end * FRAME, start * FRAME + cast.body)]
+    body[: len(part)] = part
+    fade = min(FADE, len(part))
+    body[len(part) - fade : len(part)] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
     return body
-
-
-def _pause_before(body: Float32) -> int:
-    """Where to end: at the quietest frame of the last 0.3 s."""
-    powers = frame_powers(body)
-    last = min(15, len(powers) - 1)
-    place = len(powers) - last + int(np.argmin(powers[len(powers) - last :])) if last else len(powers)
-    return min(len(body), max(place, 1) * FRAME)

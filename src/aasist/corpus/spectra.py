@@ -83,6 +83,18 @@ def _hz(mels: Float64) -> Float64:
     return np.where(mels < _BREAK_MEL, mels * _LINEAR_HZ, 1000.0 * np.exp(_LOG_STEP * (mels - _BREAK_MEL)))
 
 
+def topped(samples: Float32, other: Float32, from_hz: float, rate_hz: int) -> Float32:
+    """``samples`` (N,) with what ``other`` (N or more) has from ``from_hz`` up.
+
+    Formants that were moved down leave an empty band below 8 kHz; the recording's own hiss goes there.
+    """
+    size, hop = 512, 128
+    spectra, top = spectra_of(samples, size, hop), spectra_of(other[: len(samples)], size, hop)
+    first = int(from_hz / rate_hz * size)
+    spectra[: len(top), first:] = top[: len(spectra), first:]
+    return signal_of(spectra, size, hop, len(samples)).astype(np.float32)
+
+
 def resampled(samples: Float32, from_hz: int, to_hz: int) -> Float32:
     """Samples (N,) -> (N * to_hz // from_hz,), flat up to the lower Nyquist frequency, by FFT.
 

@@ -16,6 +16,10 @@ KLATT = ("klatt", "klatt2", "klatt3", "klatt4", "klatt6")
 """Variants: other speakers of the same rules, and other sources of sound."""
 
 
+UNREAD = {"ja", "zh"}
+"""It spells Chinese characters, or guesses."""
+
+
 class Espeak(Speaker):
     """Every language by every variant; tempo and pitch are drawn."""
 
@@ -55,5 +59,5 @@ def listed(kind: str) -> Iterator[tuple[str, str]]:
         parts = line.split()
         if len(parts) >= 5 and parts[0].isdigit():
             language = language_of(parts[1])
-            if language:
+            if language and language not in UNREAD:
                 yield parts[4].rpartition("/")[2] if kind else parts[1], language

@@ -14,6 +14,9 @@ from aasist.corpus.program import TEXT, WAVE, spoken
 
 FOLDER = Path("/usr/share/mbrola")
 
+UNABLE = {"mb-cn1"}
+"""eSpeak NG 1.51 lists it and then does not find it."""
+
 
 class Mbrola(Speaker):
     """The voices that are installed in /usr/share/mbrola and that eSpeak NG has rules for."""
@@ -33,7 +36,7 @@ class Mbrola(Speaker):
         for file, language in listed("mb"):
             # mb-us1 speaks with the data of us1, and so does mb-us1-en, for another language.
             data = file.removeprefix("mb-").split("-")[0]
-            if (FOLDER / data / data).is_file():
+            if file not in UNABLE and (FOLDER / data / data).is_file():
                 found[file] = Voice(file, language)
         return tuple(found.values())
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from aasist.corpus.engine import Copier, EngineError, Sound, has_package
+from aasist.corpus.spectra import topped
 from aasist.session import SAMPLE_RATE, Float32
+
+TOP_HZ = 7_600.0
+"""Above it many recordings end; where formants move down, this moves with them."""
 
 
 class Psola(Copier):
@@ -37,4 +41,7 @@ class Psola(Copier):
             changed = call(sound, "Change gender", 75.0, 600.0, formant_ratio, wanted_hz, liveliness, 1.0)
         except parselmouth.PraatError as error:
             raise EngineError(f"Praat: {' '.join(str(error).split())}") from error
-        return changed.values[0].astype(np.float32), SAMPLE_RATE
+        voice = changed.values[0].astype(np.float32)
+        if formant_ratio < 1:
+            voice = topped(voice, samples, formant_ratio * TOP_HZ, SAMPLE_RATE)
+        return voice, SAMPLE_RATE

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from aasist.corpus.engine import Copier, Sound, has_package
-from aasist.corpus.spectra import Float64
+from aasist.corpus.engines.psola import TOP_HZ
+from aasist.corpus.spectra import Float64, topped
 from aasist.session import SAMPLE_RATE, Float32
 
 
@@ -49,7 +50,10 @@ class WorldConversion(World):
         bins = np.arange(envelope.shape[1])
         # The top would be stretched out of nothing: what lies above it is its last value.
         warped = np.exp(_at(np.log(envelope), bins / formant_ratio))
-        return synthesised(pitch * pitch_ratio, warped, np.clip(_at(aperiodicity, bins / formant_ratio), 0.0, 1.0))
+        voice, rate = synthesised(
+            pitch * pitch_ratio, warped, np.clip(_at(aperiodicity, bins / formant_ratio), 0.0, 1.0)
+        )
+        return (topped(voice, samples, formant_ratio * TOP_HZ, rate) if formant_ratio < 1 else voice), rate
 
 
 def analysed(samples: Float32) -> tuple[Float64, Float64, Float64]:
