@@ -17,7 +17,8 @@ import torch
 from aasist.audio.read import read
 from aasist.session import Float32
 from aasist.training import reader as reader_module
-from aasist.training.batches import Batch, Faults, Loader, Loading
+from aasist.training.batches import Batch, Loader, Loading
+from aasist.training.faults import Faults
 from aasist.training.plan import Plan, Sampling, plan
 from aasist.training.reader import Fault
 from aasist.training.recordings import DataError, gathered

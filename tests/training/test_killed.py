@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.recipe import Recipe
 from aasist.training.run import METRICS, STATE
 from aasist.training.start import start
@@ -22,7 +22,7 @@ from .same import lines, require_same
 CODE = """
 import sys
 from pathlib import Path
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.recipe import read_recipe
 from aasist.training.start import start
 recipe, folder = read_recipe(sys.argv[1]), Path(sys.argv[2])

@@ -17,7 +17,7 @@ from aasist.evaluation.det import eer
 from aasist.model import checkpoint
 from aasist.protocol.scores import read_scores
 from aasist.training import step as step_module
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.recipe import Recipe
 from aasist.training.recordings import DataError
 from aasist.training.schedule import learning_rate
