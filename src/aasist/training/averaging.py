@@ -19,8 +19,8 @@ class Averaging:
 
     kind: str = key(
         "best",
-        "best: each epoch whose dev EER is at least as good as the best so far, and best_below, as published; swa: each"
-        " epoch of the last part; ema: running, after each step, and then scored on dev in place of the last weights; none",
+        "best: each epoch whose dev EER is as good as the best so far and within best_below, as published; swa: each epoch"
+        " of the last part; ema: running, after each step, and then scored on dev in place of the last weights; none",
         choices=("best", "swa", "ema", "none"),
     )
     best_below: float | None = key(

@@ -29,7 +29,7 @@ class Progress:
     best_eer: float | None = None
     best_epoch: int | None = None
     worse_epochs: int = 0
-    """Epochs since the best."""
+    """Epochs since one was better than all before it."""
     averaged: int = 0
     """Models in the average."""
     skipped: int = 0
