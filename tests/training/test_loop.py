@@ -317,7 +317,10 @@ def test_too_many_corrupt_recordings_of_dev_end_the_run_before_the_next_epoch(mi
     with pytest.raises(DataError, match=r"2 trials could not be read, and no more than 1 may .*LA_D_000000"):
         train(small.recipe(root), tmp_path / "run")
     assert {line["step"] for line in lines(tmp_path / "run")} == {2, 4}
-    assert (tmp_path / "run" / "state.safetensors").exists()
+    with pytest.raises(DataError, match="begin another run, or resume with a larger share"):
+        train(small.recipe(root), tmp_path / "run", resume=True)
+    train(small.recipe(root, loading__faults=0.1, run__steps=5), tmp_path / "run", resume=True)
+    assert [line["step"] for line in lines(tmp_path / "run")] == [2, 4, 4]
 
 
 @pytest.mark.parametrize(

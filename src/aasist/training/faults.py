@@ -40,7 +40,7 @@ class Faults:
             raise DataError(
                 "faults",
                 f"{len(self):,} trials could not be read, and no more than {self.limit:,} may (loading.faults): {self}; "
-                "repair or leave out the recordings, and resume",
+                "repair or leave out the recordings and begin another run, or resume with a larger share",
             )
 
     def __str__(self) -> str:

@@ -106,6 +106,7 @@ class Training:
         if progress.ended:
             self.say(f"this run is over ({progress.ended}): nothing is left to do")
             return End(progress.ended, progress, is_first_rank=self.ranks.first)
+        self.faults.check()  # of the run so far
         with stopping() as asked:
             while not reason and progress.epoch < self.recipe.epochs and not self._out_of_patience():
                 reason = "steps" if self._has_steps() else self.epoch(loader, asked)
