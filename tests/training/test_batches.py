@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 from aasist.audio.read import read
 from aasist.session import Float32
 from aasist.training import reader as reader_module
-from aasist.training.batches import Batch, Faults, Loader, Loading
+from aasist.training.batches import Batch, Loader, Loading
+from aasist.training.cache import DiskTier
+from aasist.training.faults import Faults
 from aasist.training.plan import Plan, Sampling, plan
 from aasist.training.reader import Fault
 from aasist.training.recordings import DataError, gathered
@@ -311,6 +314,43 @@ def test_a_budget_is_a_share_of_what_is_available_unless_it_is_given() -> None:
     assert Loading(cache_mib=3).cache_bytes() == 3 << 20
     assert Loading(memory_mib=256, cache_share=0.5).cache_bytes() <= 128 << 20
     assert Loading(workers=5).worker_count == 5 and 1 <= Loading().worker_count <= 8
+
+
+def test_ranks_on_one_machine_have_equal_parts_of_its_budgets(
+    tmp_path: Path, trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aasist.training.batches.available_threads", lambda: 12)
+    monkeypatch.setattr("aasist.training.batches.available_bytes", lambda limit=None: min(8 << 30, limit or 8 << 30))
+    shared: list[int] = []
+    real = DiskTier.shared_by
+    monkeypatch.setattr(DiskTier, "shared_by", lambda tier, parts: (shared.append(parts), real(tier, parts))[1])
+    loading = Loading(memory_mib=4096, cache_share=0.5, disk=str(tmp_path))
+    found = []
+    for ranks in ("1", "3"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+        keys = (loading.worker_count, loading.memory_bytes, Loading(cache_mib=3).cache_bytes())
+        found.append((*keys, Loading(cache_share=0.5).cache_bytes(), Loading(workers=5).worker_count))
+        with loader(trials, loading=replace(loading, workers=2)):
+            pass
+    assert found == [(6, 4 << 30, 3 << 20, 4 << 30, 5), (2, (4 << 30) // 3, 1 << 20, (8 << 30) // 3 // 2, 5)]
+    assert shared == [2, 6]
+
+
+def test_a_worker_that_is_in_a_recording_when_all_ends_is_ended(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM is nothing to it, and it would live on for as long as the recording takes."""
+    monkeypatch.setattr(reader_module, "decoded", lambda *_: time.sleep(60))
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.3)
+    with loader(trials, workers=1) as ours:
+        monkeypatch.setattr(ours._loader, "timeout", 0.5)
+        with pytest.raises(RuntimeError, match="timed out"):
+            next(ours.epoch(order_of(trials), 0, epochs=1))
+        workers = psutil.Process().children()
+        for worker in workers:
+            worker.terminate()
+        assert all(worker.is_running() for worker in workers) and workers
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_the_memory_of_workers_does_not_grow_with_epochs_or_trials(trials: Trials) -> None:

@@ -42,6 +42,7 @@ PUBLISHED = {
     "schedule.lowest_learning_rate": 5e-6,
     "schedule.patience": None,
     "averaging.kind": "best",
+    "averaging.best_below": 0.01,
     "augment.bands.most": 19,
 }
 """clovaai/aasist, config/AASIST.conf and main.py."""

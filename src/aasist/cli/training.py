@@ -21,7 +21,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Hears of steps and epochs (`aasist.training.loop.Listener`) and shows them."""
+    """Hears of steps and epochs (`aasist.training.journal.Listener`) and shows them."""
 
     def __init__(self) -> None:
         self._bars: Bars | None = _bars() if sys.stderr is not None and sys.stderr.isatty() else None

@@ -136,10 +136,11 @@ class Reader(Dataset[Share]):
 
 
 def begin_worker(worker: int) -> None:
-    """A worker leaves an interruption to the main process, and is the first to go when memory runs out: the main process
+    """A worker leaves signals that stop a run to the main process, which tells it when to end, and is the first to go when memory runs out: the main process
     can still save."""
     gc.freeze()  # what was inherited is never visited, and its pages stay shared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole process group (torchrun, timeout, Slurm)
+        signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
         Path(f"/proc/{os.getpid()}/oom_score_adj").write_text("500")
 
@@ -147,7 +148,7 @@ def begin_worker(worker: int) -> None:
 def lost_worker(exit_codes: Iterable[int | None]) -> DataError:
     """What to say when a worker is gone, by the exit codes of all (None: it lives)."""
     signals = {signal.Signals(-code).name for code in exit_codes if code is not None and code < 0}
-    signals -= {"SIGKILL", "SIGTERM"}  # the loader ends those that are left by SIGTERM
+    signals -= {"SIGKILL", "SIGTERM"}  # the system ends by the one, torch those that are left by the other
     if "SIGBUS" in signals:
         why = (
             " by SIGBUS: there is no room for batches in /dev/shm; give it more (docker run --shm-size), or resume with "

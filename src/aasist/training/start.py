@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ import torch
 from aasist.errors import AasistError
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
-from aasist.training.distributed import Ranks, joined
+from aasist.training.distributed import Ranks, joined, ranks_here
 from aasist.training.events import require_tensorboard
-from aasist.training.loop import End, Listener, Silent, Training
+from aasist.training.journal import Listener, Silent
+from aasist.training.loop import End, Training
 from aasist.training.precision import resolved
 from aasist.training.recipe import Recipe
 from aasist.training.run import STATE, Run, environment, require_no_run, require_run
@@ -71,7 +71,7 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
 
 def _threads() -> int:
     """Processors for torch: those of the process, shared among the ranks on this machine."""
-    return max(1, available_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, available_threads() // ranks_here())
 
 
 @dataclass(frozen=True)
