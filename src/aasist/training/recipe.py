@@ -134,6 +134,12 @@ class Recipe:
         architecture = self.model.resolved()
         if self.loss.kind == "oc-softmax" and architecture.readout != "cosine":
             raise RecipeError("loss.kind oc-softmax compares cosines: set model.readout to cosine too")
+        if self.loss.kind == "oc-softmax" and architecture.dropouts[3]:
+            *others, last = architecture.dropouts
+            raise RecipeError(
+                "loss.kind oc-softmax compares cosines, and dropout of the readout makes them more than 1: set "
+                f"model.dropouts to {','.join(f'{share:g}' for share in others)},0 (the last is {last:g})"
+            )
         if self.loss.rank_weight and self.sampling.mode != "pairs":
             raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
         if self.optimiser.clip_norm == 0:
@@ -206,7 +212,10 @@ def parsed_change(text: str) -> tuple[str, str]:
 
 
 def resolved_text(recipe: Recipe) -> str:
-    """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``."""
+    """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``.
+
+    Raises `RecipeError` where a value is none that TOML can hold.
+    """
     architecture = recipe.model.resolved()
     lines, last = [], ""
     for name, given in values_of(recipe).items():
@@ -215,7 +224,14 @@ def resolved_text(recipe: Recipe) -> str:
             lines += ["", f"[{head}]"]
             last = head
         lines.append(f"{leaf} = {_toml(getattr(architecture, leaf, given) if head == 'model' else given)}")
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    try:
+        again = with_values(Recipe(), _flat(tomllib.loads(text.encode().decode())))
+    except ValueError as error:
+        raise RecipeError(f"the recipe cannot be written as TOML: {error}") from error
+    if again != in_full(recipe):
+        raise RecipeError("the recipe cannot be written as TOML: it would be read back as another")
+    return text
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
@@ -276,5 +292,7 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
-    # JSON's escapes are TOML's, and its numbers too.
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for what lies beyond 16 bits; and TOML wants DEL escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
