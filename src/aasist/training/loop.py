@@ -289,6 +289,8 @@ class Training:
         progress.line_loss, progress.line_steps = 0.0, 0
         self._log(line)
         self.listener.stepped(line, self.horizon)
+        if news := loader.disk_news():
+            self.say(news)
 
     def _log_epoch(self, result: Development, loader: Loader, speed: Speed, *, best: bool) -> None:
         progress = self.progress
