@@ -3,8 +3,9 @@
     python benchmarks/augmentation.py [--rounds 10] [--batch 24] [--samples 64600] [--threads 2]
 
 `OneByOne` is the same chain as it is commonly written: NumPy and soxr on one waveform at a time, drawn from a generator,
-one after another or in as many worker processes as ours has threads; the latter is like for like. All take turns in one run: a busy machine slows
-them alike, and the ratio holds. tests/training/test_augment_baseline.py holds both to the same statistics.
+one after another or in as many worker processes as ours has threads: the latter is like for like. All take turns in
+one run: a busy machine slows them alike, and the ratio holds. tests/training/test_augment_baseline.py holds both to the
+same statistics.
 """
 
 from __future__ import annotations
