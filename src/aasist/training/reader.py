@@ -87,7 +87,6 @@ class Reader(Dataset[Share]):
     ) -> None:
         self._ids, self._paths, self._crop = ids, paths, crop
         self._budget, self._parts, self._tier, self._coding = budget, parts, tier, coding
-        self._untrimmed = replace(crop, trim_db=0.0)
         self._cache: WaveformCache | None = None
 
     def __getitem__(self, order: Order) -> Share:
@@ -109,7 +108,10 @@ class Reader(Dataset[Share]):
             self._cache = WaveformCache(budget_bytes)
         self._cache.shrink(budget_bytes)
         waveforms = np.empty((len(order.rows), order.length), np.float32)
-        crop = self._untrimmed if order.keys is None else self._crop
+        crop = self._crop
+        if order.keys is None:  # heard as whoever scores it later will hear it
+            longest_seconds = max(crop.longest_seconds, order.length / SAMPLE_RATE)
+            crop = replace(crop, trim_db=0.0, longest_seconds=longest_seconds)
         read: list[int] = []
         faults: list[Fault] = []
         for number, row in enumerate(order.rows.tolist()):
