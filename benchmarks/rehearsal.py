@@ -22,7 +22,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "tests.rehearsal", f"{folder}/LA"], cwd=ROOT, check=True)
         words = [sys.executable, "-m", *COMMAND, SHORTER]
-        done = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+        done = subprocess.run(
+            words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+        )
     OUTPUT.write_text(f"$ {' '.join(COMMAND)} {SHORTER}\n{done.stdout}")
     print(OUTPUT.read_text(), end="")
 

@@ -157,6 +157,7 @@ class Loader:
             generator=torch.Generator(),  # else each epoch would draw from the one that seeds dropout
         )
         self._shares: Any = None
+        self._told_of_disk = False
 
     def __enter__(self) -> Self:
         return self
@@ -191,6 +192,21 @@ class Loader:
         """Let all caches together hold no more than this; each worker does so before its next order."""
         self._budget[0] = min(int(self._budget[0]), max(0, to_bytes))
 
+    def disk_news(self) -> str:
+        """What to say of the folder on disk: that it takes no more, once; else nothing."""
+        if self._told_of_disk or not self.statistics.disk_ended:
+            return ""
+        self._told_of_disk = True
+        return (
+            "nothing more is stored on disk: loading.disk holds all that loading.disk_mib allows, or its disk is full or "
+            "gone; what is not there is decoded each time that it is not in memory"
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        """What all caches together held when each was heard of last."""
+        return self.statistics.held_bytes
+
     @property
     def statistics(self) -> CacheStatistics:
         """Of all workers' caches, as of what each has given back last."""
@@ -199,8 +215,9 @@ class Loader:
     def epoch(self, plan: Plan, epoch: int, *, epochs: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a training epoch from number ``start`` on: random crops, and whole batches alone.
 
-        Those before ``start`` are not read. Raises `DataError` ``too_few`` when there is not one batch, and
-        ``worker_lost`` when a worker was killed.
+        Those before ``start`` are not read. Raises `DataError` ``too_few`` when there is not one batch, and on the way
+        ``worker_lost`` when a worker was killed or found no memory, ``reading`` when the machine failed to read a
+        recording twice, and ``coding`` when a codec failed.
         """
         if self._batch_rows % plan.unit or self._batch_rows < plan.unit * self._world:
             raise DataError(
@@ -231,7 +248,7 @@ class Loader:
             shares = iter(self._loader)  # with workers that live on, always the one iterator, begun anew
             self._shares = shares
             for number in range(start, batches):
-                parts = [next(shares) for _ in range(self._parts)]
+                parts = [_sound(next(shares)) for _ in range(self._parts)]
                 waited = time.perf_counter() - asked
                 yield self._batch(plan, epoch, number, parts, waited)
                 asked = time.perf_counter()
@@ -306,4 +323,11 @@ class _Orders(Sampler[Order]):
 
 
 def _as_it_is(share: Share) -> Share:
+    return share
+
+
+def _sound(share: Share) -> Share:
+    """The share; `DataError` where its worker met what ends the run."""
+    if share.failure is not None:
+        raise DataError(*share.failure)
     return share

@@ -133,6 +133,8 @@ class Training:
             outcome = self.step(group, stop=self._wants_to_stop(asked))
             if progress.step % recipe.run.log_steps == 0:
                 self.journal.step(progress, outcome, self.clock, loader.statistics)
+                if news := loader.disk_news():
+                    self.say(news)
             self.guard.check(loader)
             if outcome.faults:
                 self._found(self.ranks.collected([fault for batch in group for fault in batch.faults]))
