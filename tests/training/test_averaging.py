@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aasist.model.aasist import Aasist
 from aasist.model.training_form import prepared
 from aasist.training.averaging import Average, Averaging, estimate_norms, norms_of
+from aasist.training.keys import RecipeError, with_values
 
 
 def moved(model: Aasist, by: float) -> Aasist:
@@ -83,6 +84,9 @@ def test_best_is_the_published_loop_whatever_the_errors(eers: list[float]) -> No
 def test_swa_averages_the_epochs_of_the_last_part() -> None:
     assert averaged([0.3] * 8, Averaging("swa", swa_from=0.75)) == (2, 6.5)
     assert averaged([0.3] * 3, Averaging("swa", swa_from=0.999)) == (1, 2.0)
+    # There is no epoch after all of them.
+    with pytest.raises(RecipeError, match=r"swa_from must be at least 0 and at most 0\.999"):
+        with_values(Averaging(), {"swa_from": 1.0})
 
 
 def test_what_the_average_began_with_weighs_nothing(small_model: Aasist) -> None:
