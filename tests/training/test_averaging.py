@@ -84,9 +84,8 @@ def test_best_is_the_published_loop_whatever_the_errors(eers: list[float]) -> No
 def test_swa_averages_the_epochs_of_the_last_part() -> None:
     assert averaged([0.3] * 8, Averaging("swa", swa_from=0.75)) == (2, 6.5)
     assert averaged([0.3] * 3, Averaging("swa", swa_from=0.999)) == (1, 2.0)
-    with pytest.raises(
-        RecipeError, match=r"swa_from must be at least 0 and at most 0\.999"
-    ):  # there is no epoch after all
+    # There is no epoch after all of them.
+    with pytest.raises(RecipeError, match=r"swa_from must be at least 0 and at most 0\.999"):
         with_values(Averaging(), {"swa_from": 1.0})
 
 

@@ -299,7 +299,7 @@ def test_a_corrupt_recording_is_left_out_counted_and_named(mini: Path, tmp_path:
     heard = train(small.recipe(root, epochs=2, loading__workers=1), tmp_path / "run")
     assert [line["faults"] for line in heard.epochs] == [1, 1]
     assert sum("left out: LA_T_0000004 (" in text for text in heard.said) == 1
-    assert heard.said[-2].startswith("1 trials could not be read and took no part: LA_T_0000004 (")
+    assert any(text.startswith("1 trials could not be read and took no part: LA_T_0000004 (") for text in heard.said)
     train(small.recipe(root, epochs=2, run__steps=3), tmp_path / "again")
     train(small.recipe(root, epochs=2), tmp_path / "again", resume=True)
     require_same(tmp_path / "run", tmp_path / "again")

@@ -12,7 +12,7 @@ import torch
 from aasist.errors import AasistError
 from aasist.training import start as start_module
 from aasist.training.distributed import Ranks
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.precision import Precision
 from aasist.training.run import METRICS, recipe_of
 from aasist.training.start import by_first, start
