@@ -18,6 +18,7 @@ from aasist.errors import AasistError, MissingExtra
 from aasist.evaluation.det import eer
 from aasist.model import checkpoint
 from aasist.protocol.scores import read_scores
+from aasist.training import reader as reader_module
 from aasist.training import step as step_module
 from aasist.training.batches import Batch, Loader
 from aasist.training.development import Development
@@ -27,6 +28,7 @@ from aasist.training.recipe import Recipe
 from aasist.training.recordings import DataError
 from aasist.training.schedule import learning_rate
 from aasist.training.start import start
+from aasist.training.waveforms import Crop, Int16
 
 from . import small
 from .same import WEIGHTS, lines, require_same
@@ -109,6 +111,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(steps: int, whole: Pat
     assert all(line["step"] <= steps for line in lines(tmp_path / "run"))
     train(small.recipe(mini, **AUGMENTED), tmp_path / "run", resume=True)
     require_same(whole, tmp_path / "run")
+
+
+def test_a_run_that_cannot_read_on_is_saved_and_goes_on_to_the_same_bytes(
+    whole: Path, mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, read = reader_module.decoded, []
+
+    def decoded(path: str, crop: Crop) -> Int16:
+        read.append(path)
+        if len(read) == 10:  # in the third step, which takes four
+            raise DataError("reading", f"{path}: Input/output error")
+        return real(path, crop)
+
+    monkeypatch.setattr(reader_module, "decoded", decoded)
+    with pytest.raises(DataError, match="Input/output error"):
+        train(small.recipe(mini, **AUGMENTED), tmp_path / "run")
+    heard = train(small.recipe(mini, **AUGMENTED), tmp_path / "run", resume=True)
+    assert "going on from step 2 of 12" in heard.said[0]
+    require_same(whole, tmp_path / "run")
+
+
+def test_a_run_with_codecs_goes_on_to_the_same_bytes_whatever_was_kept(mini: Path, tmp_path: Path) -> None:
+    coded = {"augment__codec__probability": 0.7, "augment__codec__formats": ("gsm", "mu-law")}
+    disk = {"loading__disk": str(tmp_path / "disk")}
+    train(small.recipe(mini, **coded, epochs=2), tmp_path / "whole")
+    train(small.recipe(mini, **coded, **disk, epochs=2, run__steps=5), tmp_path / "run")
+    train(small.recipe(mini, **coded, **disk, epochs=2, loading__cache_mib=0), tmp_path / "run", resume=True)
+    require_same(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

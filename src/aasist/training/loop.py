@@ -126,15 +126,13 @@ class Training:
         """One epoch, or what is left of it -> why to stop, empty when the next may begin."""
         recipe, progress, self.clock = self.recipe, self.progress, Clock()
         order = plan(self.train, recipe.sampling, recipe.seed, progress.epoch).at(self.selected.train)
-        batches = loader.epoch(order, progress.epoch, epochs=recipe.epochs, start=progress.batch)
+        batches = self._fetched(loader.epoch(order, progress.epoch, epochs=recipe.epochs, start=progress.batch), loader)
         left = self.steps_an_epoch - progress.batch // recipe.optimiser.accumulate
         for group in itertools.islice(_groups(batches, recipe.optimiser.accumulate), left):
             left -= 1
             outcome = self.step(group, stop=self._wants_to_stop(asked))
             if progress.step % recipe.run.log_steps == 0:
                 self.journal.step(progress, outcome, self.clock, loader.statistics)
-                if news := loader.disk_news():
-                    self.say(news)
             self.guard.check(loader)
             if outcome.faults:
                 self._found(self.ranks.collected([fault for batch in group for fault in batch.faults]))
@@ -169,6 +167,17 @@ class Training:
         if self.average is not None and self.recipe.averaging.kind == "ema":
             self.average.follow(self.learner.model, self.recipe.averaging.decay)
         return outcome
+
+    def _fetched(self, batches: Iterator[Batch], loader: Loader) -> Iterator[Batch]:
+        """The batches of an epoch. All is saved before an error that ends them: they are fetched between two steps."""
+        try:
+            for batch in batches:
+                if news := loader.disk_news():
+                    self.say(news)
+                yield batch
+        except DataError:
+            self.save()
+            raise
 
     def save(self) -> None:
         """Write the last weights and the state, whole or not at all."""
