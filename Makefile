@@ -22,8 +22,8 @@ lint: $(DEV)/.installed  ## formatting, lint and types
 
 bench: $(DEV)/.installed  ## the tables of speed, on a quiet machine
 	$(DEV)/bin/python -m pip install --quiet --editable '.[dev,bench]'
-	$(DEV)/bin/python benchmarks/speed.py
-	$(DEV)/bin/python benchmarks/metrics.py
+	for table in speed metrics training_step augmentation graph training_data; do \
+		$(DEV)/bin/python benchmarks/$$table.py || exit 1; done
 	$(DEV)/bin/python docs/generate.py
 
 docs: $(DEV)/.installed  ## rewrite the generated parts of README and docs

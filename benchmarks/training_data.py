@@ -11,7 +11,10 @@ which decoding then shares. Needs the extra ``train``.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -26,9 +29,11 @@ import torch
 from torch.nn import functional
 
 from aasist.model.aasist import Aasist
+from aasist.model.training_form import prepared
 from aasist.recipe import ARCHITECTURES
 from aasist.training.batches import Batch, Loader, Loading
 from aasist.training.plan import Sampling, plan
+from aasist.training.precision import resolved
 from aasist.training.recordings import gathered
 from aasist.training.waveforms import Crop
 from aasist.trial import Trials, strings
@@ -43,8 +48,8 @@ MIB = 1 << 20
 Step = Callable[[Batch], None]
 
 
-def corpus(folder: Path, clips: int) -> tuple[Trials, int]:
-    """Clips of 2 to 6 s: noise with the slope of speech, in syllables; and the bytes they decode to."""
+def make(folder: Path, clips: int) -> None:
+    """Write clips of 2 to 6 s: noise with the slope of speech, in syllables."""
     rng = np.random.default_rng(0)
     spectrum = np.fft.rfft(rng.standard_normal(60 * RATE))
     hertz = np.fft.rfftfreq(60 * RATE, 1 / RATE)
@@ -55,9 +60,15 @@ def corpus(folder: Path, clips: int) -> tuple[Trials, int]:
     for row, length in enumerate(lengths.tolist()):
         start = int(rng.integers(len(long) - length))
         soundfile.write(folder / f"{row}.flac", long[start : start + length], RATE)
-    ids = strings(str(row) for row in range(clips))
-    trials = Trials(ids, np.arange(clips) % 2 == 0, {"path": strings(f"{row}.flac" for row in range(clips))})
-    return gathered([("made", trials, folder)]), 2 * int(lengths.sum())
+
+
+def described(folder: Path) -> tuple[Trials, int]:
+    """The trials that `make` left in ``folder``, and the bytes they decode to."""
+    paths = sorted(folder.glob("*.flac"), key=lambda path: int(path.stem))
+    decoded = sum(2 * soundfile.info(path).frames for path in paths)
+    labels = np.arange(len(paths)) % 2 == 0
+    trials = Trials(strings(path.stem for path in paths), labels, {"path": strings(path.name for path in paths)})
+    return gathered([("made", trials, folder)]), decoded
 
 
 def loader(trials: Trials, cache_mib: int, workers: int) -> Loader:
@@ -116,15 +127,16 @@ def sleeping(seconds: float) -> Step:
 
 
 def efficient_step() -> Step:
-    """A step of the efficient model on these processors, plain fp32."""
+    """A step of the efficient model on these processors, in the form and the precision that it trains in."""
     torch.manual_seed(0)
     model = Aasist(ARCHITECTURES["efficient"]).train()
+    form = prepared(model, resolved("auto", torch.device("cpu")).name, "cpu")
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     window = model.architecture.window_samples
 
     def step(batch: Batch) -> None:
         optimiser.zero_grad()
-        functional.cross_entropy(model(batch.waveforms[:, :window]), batch.labels).backward()
+        functional.cross_entropy(form(batch.waveforms[:, :window]), batch.labels).backward()
         optimiser.step()
 
     return step
@@ -147,25 +159,42 @@ def with_step(ours: Loader, trials: Trials, epoch: int, step: Step, batches: int
     return windows / seconds, waited / seconds
 
 
-def memory_lines(trials: Trials, decoded: int, budget_mib: int, workers: int) -> list[str]:
-    """The bounded cache over a whole epoch, beside none at all."""
-    with loader(trials, 0, workers) as none:
-        epoch_alone(none, trials, 0)
-        without, speed_without = epoch_alone(none, trials, 1)
-    with loader(trials, budget_mib, workers) as bounded:
-        epoch_alone(bounded, trials, 0)
-        within, speed = epoch_alone(bounded, trials, 1)
-        statistics = bounded.statistics
-    taken = within - without
+def memory_alone(folder: Path, budget_mib: int, workers: int) -> dict[str, float]:
+    """The second of two epochs with a cache of ``budget_mib``, in this process."""
+    trials, _ = described(folder)
+    with loader(trials, budget_mib, workers) as ours:
+        epoch_alone(ours, trials, 0)
+        peak_bytes, windows_per_second = epoch_alone(ours, trials, 1)
+        held = ours.statistics
+    return {
+        "peak": peak_bytes,
+        "speed": windows_per_second,
+        "bytes": held.held_bytes,
+        "count": held.held,
+        "evicted": held.evictions,
+    }
+
+
+def memory_lines(folder: Path, budget_mib: int, workers: int) -> list[str]:
+    """The bounded cache over a whole epoch, beside none at all, each in processes of its own: what workers share with a
+    parent that has done other things before would count as theirs."""
+    trials, decoded = described(folder)
+    found = []
+    for mib in (0, budget_mib):
+        words = [sys.executable, __file__, "--child", str(folder), str(mib), str(workers)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    without, within = found
+    taken = within["peak"] - without["peak"]
     return [
         f"| {len(trials):,} clips, {decoded / MIB:,.0f} MiB decoded; a whole epoch without a step | no cache | "
         f"budget {budget_mib} MiB |",
         "|---|---|---|",
-        f"| memory of the {workers} workers at the peak | {without / MIB:.0f} MiB | {within / MIB:.0f} MiB |",
+        f"| memory of the {workers} workers at the peak | {without['peak'] / MIB:.0f} MiB | {within['peak'] / MIB:.0f} MiB |",
         f"| more than without a cache | | {taken / MIB:.1f} MiB, **{taken / MIB / budget_mib:.2f} of the budget** |",
-        f"| held at the end, by the cache's own count | | {statistics.held_bytes / MIB:.1f} MiB, "
-        f"{statistics.held:,} waveforms, {statistics.evictions:,} evicted |",
-        f"| windows a second | {speed_without:.0f} | {speed:.0f} |",
+        f"| held at the end, by the cache's own count | | {within['bytes'] / MIB:.1f} MiB, "
+        f"{within['count']:,} waveforms, {within['evicted']:,} evicted |",
+        f"| windows a second | {without['speed']:.0f} | {within['speed']:.0f} |",
     ]
 
 
@@ -204,15 +233,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--step-seconds", type=float, default=0.4, help="of the step that sleeps")
     parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.child:
+        folder, budget_mib, workers = arguments.child
+        print(json.dumps(memory_alone(Path(folder), int(budget_mib), int(workers))))
+        return
     with tempfile.TemporaryDirectory() as folder:
-        trials, decoded = corpus(Path(folder), arguments.clips)
+        make(Path(folder), arguments.clips)
+        trials, decoded = described(Path(folder))
         budget_mib = max(1, round(decoded / MIB / 10))
-        lines = memory_lines(trials, decoded, budget_mib, arguments.workers)
+        lines = memory_lines(Path(folder), budget_mib, arguments.workers)
         print("\n".join(lines), flush=True)
         steps = {
             f"on another device, {1000 * arguments.step_seconds:.0f} ms a step": sleeping(arguments.step_seconds),
-            f"efficient on the processor, {torch.get_num_threads()} threads, fp32": efficient_step(),
+            f"efficient on the processor, {torch.get_num_threads()} threads": efficient_step(),
         }
         speeds = "".join(speed_lines(trials, budget_mib, steps, arguments)).rstrip("\n")
     lines += [

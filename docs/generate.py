@@ -227,6 +227,11 @@ def written(name: str) -> Callable[[], str]:
     return (ROOT / "docs" / name).read_text
 
 
+def quoted(name: str) -> Callable[[], str]:
+    """What a command said, as a benchmark kept it."""
+    return lambda: f"```text\n{(ROOT / 'docs' / name).read_text()}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "headline": headline,
     "figures": figures,
@@ -248,6 +253,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "cli": command_help,
     "speed": written("performance-table.md"),
     "metrics-speed": written("metrics-table.md"),
+    "training-output": quoted("training-output.txt"),
+    "training-step": written("training-step-table.md"),
+    "training-data": written("training-data-table.md"),
+    "augmentation": written("augmentation-table.md"),
+    "graph": written("graph-table.md"),
 }
 
 

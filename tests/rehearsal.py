@@ -1,6 +1,6 @@
 """A corpus in the exact layout of ASVspoof 2019 LA from the project's own example recordings and two vocoders.
 
-python -m tests.rehearsal DIR   makes it below DIR
+python -m tests.rehearsal DIR [HOP]   makes it below DIR, a clip every HOP seconds
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .vocoders import griffin_lim, linear_prediction
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 HUMANS = ("human-librivox-en.flac", "human-ivr-ru.flac", "human-ivr-it.opus")
-SECONDS = 1.2
+SECONDS, HOP_SECONDS = 1.2, 0.6
 SHARES = {"train": (0.0, 0.5), "dev": (0.5, 0.75), "eval": (0.75, 1.0)}
 """Part of each recording, so that no second of speech stands in two subsets."""
 
@@ -30,7 +30,7 @@ def spoofs(subset: str, clip: Signal, seed: int) -> dict[str, Signal]:
     return {"A01": griffin_lim(clip, seed=seed), "A02": linear_prediction(clip, seed=seed)}
 
 
-def corpus(root: Path, *, hop_seconds: float = 0.6) -> Path:
+def corpus(root: Path, *, hop_seconds: float = HOP_SECONDS) -> Path:
     """The corpus below ``root``: clips of `SECONDS`, every ``hop_seconds``, each once as it is and twice as a spoof."""
     size, hop = round(SECONDS * SAMPLE_RATE), round(hop_seconds * SAMPLE_RATE)
     sets: dict[str, list[Recording]] = {subset: [] for subset in SHARES}
@@ -49,4 +49,4 @@ def corpus(root: Path, *, hop_seconds: float = 0.6) -> Path:
 
 
 if __name__ == "__main__":
-    corpus(Path(sys.argv[1]))
+    corpus(Path(sys.argv[1]), hop_seconds=float(sys.argv[2]) if len(sys.argv) > 2 else HOP_SECONDS)

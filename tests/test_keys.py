@@ -27,6 +27,8 @@ class Outer:
     pair: tuple[float, float] = key((0.0, 1.0), "a pair")
     flag: bool = key(False, "a flag")
     name: str | None = key(None, "a name")
+    rate: float | None = key(None, "a rate")
+    three: tuple[float, float, float] | None = key(None, "three numbers")
     inner: Inner = section(Inner)
 
 
@@ -43,6 +45,9 @@ class Outer:
         ("pair", "1,2.5", (1.0, 2.5)),
         ("flag", "true", True),
         ("name", "x=y", "x=y"),
+        ("rate", "2", 2.0),
+        ("three", "2,2,100", (2.0, 2.0, 100.0)),
+        ("three", "none", None),
         ("inner.share", "1", 1.0),
         ("inner.kind", "b", "b"),
     ],
@@ -69,12 +74,26 @@ def test_text_is_read_as_what_the_key_wants(name: str, text: str, value: Any) ->
         ("inner.share", "nan", "inner.share must be finite, got nan"),
         ("inner.kind", "c", "inner.kind must be one of a, b, got 'c'"),
         ("flag", "yes", "flag must be true or false, got 'yes'"),
+        ("three", [2, 2], "three must be 3 numbers or none, got (2.0, 2.0)"),
+        ("three", [2, 2, True], "three must be 3 numbers or none, got (2.0, 2.0, True)"),
+        ("name", "/data/\udcff", r"name must be text in UTF-8, got '/data/\udcff': give it another name"),
     ],
 )
 def test_a_key_or_value_that_cannot_be_is_named(name: str, value: Any, said: str) -> None:
     with pytest.raises(RecipeError) as error:
         with_values(Outer(), {name: value})
     assert said in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rate", 2), ("three", [2, 2, 100]), ("pair", [1, 2]), ("sizes", [1, 2]), ("three", [0.5, 2, 1])],
+)
+def test_whole_numbers_will_do_where_numbers_are_wanted(name: str, value: Any) -> None:
+    read = values_of(with_values(Outer(), {name: value}))[name]
+    wanted = int if name == "sizes" else float
+    assert read == (tuple(value) if isinstance(value, list) else value)
+    assert {type(item) for item in (read if isinstance(read, tuple) else (read,))} == {wanted}
 
 
 @given(st.integers(1, 10**9), st.lists(st.integers(1, 10**6), max_size=4), st.floats(0, 1), st.booleans())

@@ -126,14 +126,13 @@ def checked(name: str, value: Any, kind: Any, known: Mapping[str, Any]) -> Any:
         value = tuple(value)
     if isinstance(value, str):
         value = _read(value, kind)
-    if isinstance(value, int) and not isinstance(value, bool) and kind in (float, float | None):
-        value = float(value)
-    if typing.get_origin(kind) is tuple and isinstance(value, tuple):
-        inner = typing.get_args(kind)[0]
-        value = tuple(float(v) if inner is float and type(v) is int else v for v in value)
+    value = _with_floats(value, kind)
     wanted = _kind_name(kind) + (f" ({known['unit']})" if known["unit"] else "")
     if not _is(value, kind):
         raise RecipeError(f"{name} must be {wanted}, got {value!r}")
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, str) and not _is_unicode(item):
+            raise RecipeError(f"{name} must be text in UTF-8, got {item!r}: give it another name, or a link to it")
     if known["choices"]:
         for item in value if isinstance(value, tuple) else (value,):
             if item not in known["choices"]:
@@ -177,6 +176,21 @@ def _read_as(text: str, kind: Any) -> Any:
         return int(text.replace("_", "")) if kind is int else float(text) if kind is float else None
     except ValueError:
         return None
+
+
+def _with_floats(value: Any, kind: Any) -> Any:
+    """``value`` with whole numbers as floats where ``kind``, or its option beside none, wants those."""
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if type(value) is int and float in options:
+        return float(value)
+    if isinstance(value, tuple) and any(typing.get_args(option)[:1] == (float,) for option in options):
+        return tuple(float(item) if type(item) is int else item for item in value)
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a file can hold ``text``: bytes of a path that are not UTF-8 stand in it as halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _is(value: Any, kind: Any) -> bool:

@@ -44,6 +44,10 @@ class Shelf(Generic[Section]):
                 raise RecipeError(f"{path}: {error.message}") from error
         return recipe
 
+    def parsed(self, text: str) -> Section:
+        """The recipe of a text without a base; ``ValueError`` for what is no TOML, `RecipeError` for the rest."""
+        return with_values(self.section(), _flat(tomllib.loads(text)))
+
     def _located(self, given: str, folder: Path) -> Path:
         """The file of a name or path; a path is relative to ``folder``."""
         if given in self.names():
@@ -121,5 +125,7 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
-    # JSON's escapes are TOML's, and its numbers too.
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        # JSON's escapes are TOML's, but for what lies beyond 16 bits; and TOML wants DEL escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

@@ -6,8 +6,11 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import av.error
 import numpy as np
 import pytest
 import soundfile
@@ -341,6 +344,35 @@ def test_decoding_is_given_up_when_its_time_is_over(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(DecodeClock, "left_seconds", property(lambda _: -1.0))
     assert refusal(data).code == "timeout"
     assert refusal(wav).code == "timeout"
+
+
+@pytest.mark.parametrize("place", ["open", "demux"])
+def test_what_ffmpeg_gives_up_for_time_is_neither_unreadable_nor_cut_short(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(voiced(seconds=2.0), 16_000, "ipod", "aac")
+    real = av.open
+
+    class Stuck:
+        """An open container whose next packet never comes."""
+
+        def __init__(self, opened: object) -> None:
+            self.opened = opened
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.opened, name)
+
+        def demux(self, *_: object) -> Iterator[object]:
+            raise av.error.ExitError(1, "Immediate exit requested")
+            yield
+
+    def opened(*arguments: object, **options: object) -> object:
+        if place == "open":
+            raise av.error.ExitError(1, "Immediate exit requested")
+        return Stuck(real(*arguments, **options))  # type: ignore[arg-type, call-overload]
+
+    monkeypatch.setattr("aasist.audio.container.av.open", opened)
+    assert refusal(data).code == "timeout"
 
 
 def test_the_time_a_consumer_takes_does_not_count() -> None:

@@ -82,6 +82,16 @@ def test_a_recipe_without_data_goes_on_with_that_of_its_run(stopped: Path, tmp_p
     assert lines(tmp_path / "run")[-1]["step"] == 4
 
 
+def test_a_resume_without_a_folder_goes_on_in_that_of_its_recipe(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the data of the run, as where the folder is named."""
+    shutil.copytree(stopped, tmp_path / "runs" / "aasist")
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "aasist", "--resume", *SMALL, "steps=4"]) == 0
+    assert lines(tmp_path / "runs" / "aasist")[-1]["step"] == 4
+
+
 def test_a_resume_with_another_recipe_names_the_keys(
     stopped: Path, mini: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

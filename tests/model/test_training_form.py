@@ -156,10 +156,110 @@ def test_the_form_trains_the_weights_of_the_model_itself(model: Aasist) -> None:
 
 
 def test_without_gradients_nothing_is_kept(model: Aasist) -> None:
-    with torch.no_grad():
-        logits = prepared(model, "bf16", "cpu")(noise(2, 700))
-    assert not logits.requires_grad
-    assert logits.dtype == torch.float32
+    kept: list[torch.Size] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    form = prepared(model, "bf16", "cpu")
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with_gradients = form(noise(2, 700))
+        assert len(kept) > 40
+        kept.clear()
+        with torch.no_grad():
+            logits = form(noise(2, 700))
+    assert not kept
+    assert torch.equal(logits, with_gradients.detach()) and logits.dtype == torch.float32
+
+
+def test_used_twice_before_the_backward_pass_each_use_has_its_own_gradients(model: Aasist) -> None:
+    one, other = copies(model, torch.float64)
+    found = []
+    for net, form in ((one, one), (other, prepared(other, "fp64", "cpu"))):
+        logits = torch.cat([form(noise(3, length, seed=length).double()) for length in (700, 911)])
+        (logits * torch.randn(6, 2, generator=torch.Generator().manual_seed(8))).sum().backward()
+        weights = {name: w.grad for name, w in net.named_parameters() if w.grad is not None}
+        buffers = [b for name, b in net.named_buffers() if "running" in name and "unused_norm" not in name]
+        found.append((gradients(weights, model), torch.cat(buffers)))
+    (theirs, expected), (mine, got) = found
+    assert (mine - theirs).norm() < 1e-6 * theirs.norm()
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.usefixtures("room")
+def test_a_batch_of_one_trains_as_the_model_does(model: Aasist) -> None:
+    one, other = copies(model, torch.float64)
+    waveform = noise(1, 700).double()
+    expected, got = stepped(one, one, waveform), stepped(prepared(other, "fp64", "cpu"), other, waveform)
+    for name, value in expected.items():
+        if "unused_norm" not in name:
+            torch.testing.assert_close(
+                got[name], value, rtol=0, atol=2e-6 * max(float(value.abs().max()), 1.0), msg=name
+            )
+
+
+def gradients(found: dict[str, Tensor], model: Aasist) -> Tensor:
+    """Of all weights that are used, as one vector."""
+    names = [name for name, _ in model.named_parameters() if name in found and "unused" not in name]
+    return torch.cat([found[name].flatten() for name in names])
+
+
+def encoder_gradients(form: nn.Module, model: Aasist, waveform: Tensor) -> Tensor:
+    """Of the encoder's weights, behind a weight for each of its features: graphs choose nodes, which rounding may change."""
+    features = model.features(waveform) if form is model else form.features_and_logits(waveform)[0]
+    (features * torch.randn(features.shape, generator=torch.Generator().manual_seed(8))).sum().backward()
+    found = {name: w.grad for name, w in model.named_parameters() if w.grad is not None and name.startswith("encoder")}
+    return gradients(found, model)
+
+
+@pytest.mark.parametrize("room_bytes", [3_000, 1])
+def test_in_bf16_gradients_are_those_of_float32_but_for_rounding_whatever_the_stretches(
+    room_bytes: int, model: Aasist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 731 samples: no number of steps is a whole number of stretches."""
+    one, other, again = (copy.deepcopy(model) for _ in range(3))
+    waveform = noise(4, 731)
+    exact, whole = (
+        encoder_gradients(one, one, waveform),
+        encoder_gradients(prepared(other, "bf16", "cpu"), other, waveform),
+    )
+    monkeypatch.setattr(stretch, "STRETCH_BYTES", room_bytes)
+    parted = encoder_gradients(prepared(again, "bf16", "cpu"), again, waveform)
+    assert (whole - exact).norm() < 0.15 * exact.norm()
+    assert (parted - whole).norm() < 0.02 * exact.norm()
+
+
+def test_the_last_stretch_may_be_short() -> None:
+    assert [part.stop - part.start for part in stretches(1, 8, stretch.STRETCH_BYTES // 3, 3)] == [3, 3, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_longest_pool_finds_its_largest_in_every_place(dtype: torch.dtype) -> None:
+    maps = torch.stack([torch.arange(256.0).roll(shift) for shift in range(256)], 1).unsqueeze(1).to(dtype)
+    largest, place = stretch.pooled(maps, stretch.MOST_POOLED)
+    back = stretch.unpooled(torch.ones_like(largest), place, stretch.MOST_POOLED, 0, 256)
+    assert (back.sum(0) == 2).all() and torch.equal((back * maps).sum(0), largest.sum(0))
+
+
+def test_a_pool_that_is_longer_than_its_places_can_be_counted_runs_as_it_is_written(
+    seeded: Callable[..., Aasist],
+) -> None:
+    for pool, stretched in ((stretch.MOST_POOLED, True), (stretch.MOST_POOLED + 1, False)):
+        long = seeded(replace(OURS, time_pools=(pool, 1, 1)), seed=3)
+        assert (type(prepared(long, "bf16", "cpu")) is PlainForm) is not stretched
+
+
+def test_within_autocast_the_encoder_is_given_the_bands_of_float32(model: Aasist) -> None:
+    """Of a recording that is weak at the top: in bf16 its upper bands would be rounding of the lower ones."""
+    spectrum = torch.fft.rfft(noise(2, 4_000))
+    spectrum[:, 400:] *= 1e-3
+    waveform, given = torch.fft.irfft(spectrum, 4_000), []
+    model.encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    model.features(waveform)
+    PlainForm(model, torch.bfloat16)(waveform)
+    assert given[0].dtype == given[1].dtype == torch.float32
+    assert torch.equal(given[0], given[1])
 
 
 def test_in_eval_mode_the_form_gives_the_models_logits_and_writes_nothing(model: Aasist) -> None:

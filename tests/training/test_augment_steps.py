@@ -239,6 +239,14 @@ def test_clipping_cuts_the_share_of_samples_that_was_drawn() -> None:
     assert torch.equal(out[kept], rows[kept])
 
 
+def test_a_row_that_is_mostly_zeros_is_not_silenced_by_clipping() -> None:
+    rows = torch.zeros(2, 32_000)
+    rows[0, 8_000:8_040] = white(1, 40)[0]
+    rows[1] = white(1, 32_000)[0]
+    out = levels.clipped(rows, drawn(2), levels.Clip(share=(0.02, 0.03)))
+    assert torch.equal(out[0], rows[0]) and spectra.peak(out)[1] < spectra.peak(rows)[1]
+
+
 def test_polarity_turns_a_row_over() -> None:
     assert torch.equal(levels.inverted(white(2), drawn(2), levels.Polarity()), -white(2))
 

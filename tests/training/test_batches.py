@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ import pytest
 import soundfile
 import torch
 
+from aasist.audio.encode import MU_LAW, ChannelCodec
 from aasist.audio.read import read
-from aasist.session import Float32
 from aasist.training import reader as reader_module
-from aasist.training.batches import Batch, Faults, Loader, Loading
+from aasist.training.batches import Batch, Loader, Loading
+from aasist.training.cache import DiskTier
+from aasist.training.draws import Purpose, row_keys
+from aasist.training.faults import Faults
 from aasist.training.plan import Plan, Sampling, plan
 from aasist.training.reader import Fault
 from aasist.training.recordings import DataError, gathered
@@ -163,20 +167,68 @@ def test_scoring_takes_the_first_window_of_each_trial_once(trials: Trials) -> No
     assert heads.tolist() == [5, 3, 10, 4, 6, 7, 8, 9, 2]
 
 
-class Marked:
-    """A coding that writes the last digits of its key over the crop."""
-
-    def __call__(self, samples: Float32, key: int) -> Float32:
-        return np.full_like(samples, key % 1_000)
+def every_other(key: int) -> ChannelCodec | None:
+    """Mu-law where the key is even."""
+    return None if key % 2 else MU_LAW
 
 
 def test_coding_gets_the_key_of_the_draw_and_never_touches_scoring(trials: Trials) -> None:
     epoch = plan(trials, Sampling(mode="pairs", same_chain=1.0), 7, 0)
-    with loader(trials, coding=Marked(), workers=2) as ours:
-        batch = next(iter(ours.epoch(epoch, 0, epochs=1)))
-        keys = batch.waveforms[:, 0]
-        assert (keys[::2] == keys[1::2]).all() and len({*keys.tolist()}) == 4
-        assert (next(iter(ours.first_windows())).waveforms[:, 0] < 0.01).all()
+    keys = row_keys(7, Purpose.CODEC, 0, epoch.draws[:8])
+    with loader(trials, workers=2) as plain, loader(trials, coding=every_other, workers=2) as ours:
+        expected, batch = (next(iter(one.epoch(epoch, 0, epochs=1))) for one in (plain, ours))
+        same = (batch.waveforms == expected.waveforms).all(1).numpy()
+        assert same.tolist() == (keys % 2 == 1).tolist() and 0 < same.sum() < 8
+        assert content(ours.first_windows()) == content(plain.first_windows())
+
+
+def test_scoring_hears_recordings_untrimmed(tmp_path: Path) -> None:
+    trials = made(tmp_path / "audio", 8)
+    for path in trials.columns["path"].tolist():
+        quiet = np.ones(6_400, np.int16)
+        soundfile.write(path, np.concatenate([quiet, soundfile.read(path, dtype="int16")[0], quiet]), 16_000)
+    for workers in (0, 1):
+        with loader(trials, crop=Crop(trim_db=40.0), workers=workers) as ours:
+            for _ in range(2):  # decoded, and from the cache
+                (scored,) = ours.first_windows()
+                (trained,) = ours.epoch(order_of(trials), 0, epochs=1)
+            assert ours.statistics.misses == 16 and ours.statistics.hits == 16
+        assert (scored.waveforms == 2**-15).all()
+        assert trained.waveforms.std() > 0.03
+
+
+def out_of_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def twice_failed(path: str, *_: object) -> None:
+    raise DataError("reading", f"{path}: Input/output error")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("broken", "code", "says"),
+    [
+        (out_of_memory, "worker_lost", r"found no memory left: resume with fewer workers \(loading.workers\)"),
+        (twice_failed, "reading", "flac: Input/output error"),
+    ],
+)
+def test_what_ends_the_run_in_a_worker_is_told_in_its_own_words(
+    broken: object, code: str, says: str, workers: int, trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "decoded", broken)
+    with pytest.raises(DataError, match=says) as caught, loader(trials, workers=workers) as ours:
+        next(iter(ours.first_windows()))
+    assert caught.value.code == code
+
+
+def test_that_the_disk_takes_no_more_is_told_once(trials: Trials, tmp_path: Path) -> None:
+    loading = Loading(workers=2, cache_mib=0, disk=str(tmp_path), disk_mib=1)  # 60 recordings take 1.2
+    with loader(trials, loading=loading) as ours:
+        assert not ours.disk_news()
+        list(ours.first_windows())
+        assert ours.disk_news().startswith("nothing more is stored on disk: loading.disk")
+        assert not ours.disk_news()
 
 
 @pytest.fixture
@@ -311,6 +363,43 @@ def test_a_budget_is_a_share_of_what_is_available_unless_it_is_given() -> None:
     assert Loading(cache_mib=3).cache_bytes() == 3 << 20
     assert Loading(memory_mib=256, cache_share=0.5).cache_bytes() <= 128 << 20
     assert Loading(workers=5).worker_count == 5 and 1 <= Loading().worker_count <= 8
+
+
+def test_ranks_on_one_machine_have_equal_parts_of_its_budgets(
+    tmp_path: Path, trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aasist.training.batches.available_threads", lambda: 12)
+    monkeypatch.setattr("aasist.training.batches.available_bytes", lambda limit=None: min(8 << 30, limit or 8 << 30))
+    shared: list[int] = []
+    real = DiskTier.shared_by
+    monkeypatch.setattr(DiskTier, "shared_by", lambda tier, parts: (shared.append(parts), real(tier, parts))[1])
+    loading = Loading(memory_mib=4096, cache_share=0.5, disk=str(tmp_path))
+    found = []
+    for ranks in ("1", "3"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", ranks)
+        keys = (loading.worker_count, loading.memory_bytes, Loading(cache_mib=3).cache_bytes())
+        found.append((*keys, Loading(cache_share=0.5).cache_bytes(), Loading(workers=5).worker_count))
+        with loader(trials, loading=replace(loading, workers=2)):
+            pass
+    assert found == [(6, 4 << 30, 3 << 20, 4 << 30, 5), (2, (4 << 30) // 3, 1 << 20, (8 << 30) // 3 // 2, 5)]
+    assert shared == [2, 6]
+
+
+def test_a_worker_that_is_in_a_recording_when_all_ends_is_ended(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM is nothing to it, and it would live on for as long as the recording takes."""
+    monkeypatch.setattr(reader_module, "decoded", lambda *_: time.sleep(60))
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.3)
+    with loader(trials, workers=1) as ours:
+        monkeypatch.setattr(ours._loader, "timeout", 0.5)
+        with pytest.raises(RuntimeError, match="timed out"):
+            next(ours.epoch(order_of(trials), 0, epochs=1))
+        workers = psutil.Process().children()
+        for worker in workers:
+            worker.terminate()
+        assert all(worker.is_running() for worker in workers) and workers
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_the_memory_of_workers_does_not_grow_with_epochs_or_trials(trials: Trials) -> None:

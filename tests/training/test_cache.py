@@ -141,7 +141,7 @@ def test_the_disk_gives_back_what_was_stored_whoever_asks(tmp_path: Path) -> Non
     assert key is not None and tier.get(key) is None
     samples = waveform(3, 12_345)
     assert tier.put(key, samples) == 2 * 12_345 + 16
-    other = DiskTier(tmp_path / "tier", 0).get(key)  # as another process has it
+    other = DiskTier(tmp_path / "tier", 1 << 20).get(key)  # as another process has it
     assert other is not None and (other == samples).all()
     got = tier.get(key)
     assert got is not None and (got == samples).all() and got.flags.owndata
@@ -187,7 +187,24 @@ def test_the_limit_counts_what_the_folder_holds_and_is_divided_among_processes(t
     assert share.put("cc" + "0" * 38, waveform(0, 142)) == 300
     assert share.put("dd" + "0" * 38, waveform(0, 1)) == 0
     assert second.put("dd" + "0" * 38, waveform(0, 292)) == 600
-    assert DiskTier(tmp_path, 100).put("ee" + "0" * 38, waveform(0, 1)) == 0
+    assert not first.ended and share.ended and not second.ended
+    assert second.put("ee" + "0" * 38, waveform(0, 292)) == 0 and second.ended
+
+
+def test_what_was_not_read_for_longest_makes_room_when_a_full_folder_is_opened(tmp_path: Path) -> None:
+    first = DiskTier(tmp_path, 1_000)
+    names = [letter * 40 for letter in "abcde"]
+    for age, name in enumerate(names):
+        assert first.put(name, waveform(age, 92)) == 200
+        os.utime(first._path(name), (age + 1, age + 1))
+    assert first.get(names[0]) is not None  # read: now the youngest
+    (tmp_path / "aa" / "own.pcm").write_bytes(bytes(1_000))
+    second = DiskTier(tmp_path, 1_000)
+    assert [second.get(name) is not None for name in names] == [True, False, True, True, True]
+    assert second.put("f" * 40, waveform(0, 92)) == 200 and not second.ended
+    third = DiskTier(tmp_path, 300)
+    assert [third.get(name) is not None for name in [*names, "f" * 40]] == [False] * 5 + [True]
+    assert (tmp_path / "aa" / "own.pcm").exists()
 
 
 def test_a_full_disk_ends_the_storing_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +217,7 @@ def test_a_full_disk_ends_the_storing_and_nothing_else(tmp_path: Path, monkeypat
     assert tier.put("aa" + "0" * 38, waveform(0, 10)) == 0
     monkeypatch.undo()
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tier.ended
     assert tier.put("aa" + "0" * 38, waveform(0, 10)) == 0
 
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from aasist.cli import run as aasist
 from aasist.errors import AasistError
 from aasist.model import checkpoint
+from aasist.protocol.corpora import read_corpus
 from aasist.training.distributed import Ranks, require_divisible
+from aasist.training.plan import Sampling, plan
+from aasist.training.state import from_bytes
 
 from . import small
 from .same import lines
@@ -30,8 +37,12 @@ def words(mini: Path, folder: Path, **changes: object) -> list[str]:
     return ["train", "aasist", "--corpus", "asvspoof2019-la", "--root", str(mini), "-o", str(folder), *texts]
 
 
-def run(arguments: list[str], world: int) -> list[str]:
-    """``aasist`` on so many ranks, as torchrun starts them -> what each said on stderr."""
+def run(arguments: list[str], world: int, *, code: int = 0) -> list[str]:
+    """``aasist`` on so many ranks, as torchrun starts them, which all end with ``code`` -> what each said on stderr. One alone runs in this
+    process, and what it said is not told."""
+    if world == 1:
+        assert aasist(arguments) == code
+        return []
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -45,7 +56,7 @@ def run(arguments: list[str], world: int) -> list[str]:
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
     said = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * world, said
+    assert [process.returncode for process in processes] == [code] * world, said
     return said
 
 
@@ -81,6 +92,48 @@ def test_a_run_of_two_ranks_is_resumed_by_one(both: tuple[Path, Path], mini: Pat
         for key, tensor in one.items():
             torch.testing.assert_close(tensor, two[key], rtol=1e-4, atol=2e-5)
     assert [line["step"] for line in lines(resumed)] == [line["step"] for line in lines(whole)]
+
+
+def of_the_second_rank(mini: Path, count: int) -> list[str]:
+    """Trials that the second of two ranks meets in the first batches."""
+    train = read_corpus("asvspoof2019-la", mini, "train")
+    rows = plan(train, Sampling(), small.recipe(mini).seed, 0).rows[1::2]
+    return [str(trial) for trial in train.ids[rows[:count]]]
+
+
+def damaged(mini: Path, root: Path, names: list[str]) -> Path:
+    shutil.copytree(mini, root)
+    for name in names:
+        next(root.rglob(f"{name}.flac")).write_bytes(b"fLaC but nothing else")
+    return root
+
+
+def test_what_another_rank_cannot_read_is_named_and_kept_and_torchrun_stops_with_all_saved(
+    mini: Path, tmp_path: Path
+) -> None:
+    lost = of_the_second_rank(mini, 1)
+    root, folder = damaged(mini, tmp_path / "la", lost), tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "aasist"]
+    arguments = words(root, folder, epochs=200, loading__workers=1, run__log_steps=1)
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+    while not (folder / "metrics.jsonl").exists() or len(lines(folder)) < 2:
+        time.sleep(0.05)
+        assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert "stopped, all is saved" in said
+    assert f"left out: {lost[0]} (" in (folder / "log.txt").read_text()
+    progress = from_bytes((folder / "state.safetensors").read_bytes(), "the run")[1]
+    assert [fault["id"] for fault in progress.faults] == lost
+    assert progress.step == lines(folder)[-1]["step"]
+
+
+def test_ranks_stop_together_when_too_much_cannot_be_read(mini: Path, tmp_path: Path) -> None:
+    """Though all of it is the second's: the first would wait for it for ever."""
+    root = damaged(mini, tmp_path / "la", of_the_second_rank(mini, 2))
+    said = run(words(root, tmp_path / "run"), 2, code=1)
+    assert all("2 trials could not be read, and no more than 1 may" in text for text in said)
+    assert (tmp_path / "run" / "state.safetensors").exists()
 
 
 @pytest.mark.parametrize(("batch", "unit", "world"), [(24, 1, 5), (6, 2, 2), (3, 2, 1)])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.recipe import Recipe
 from aasist.training.run import METRICS, STATE
 from aasist.training.start import start
@@ -22,7 +22,7 @@ from .same import lines, require_same
 CODE = """
 import sys
 from pathlib import Path
-from aasist.training.loop import Silent
+from aasist.training.journal import Silent
 from aasist.training.recipe import read_recipe
 from aasist.training.start import start
 recipe, folder = read_recipe(sys.argv[1]), Path(sys.argv[2])
@@ -75,16 +75,18 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(mini: Path, tmp_path:
     assert not list(killed.glob(".*.part"))
 
 
-def test_a_signal_ends_a_run_between_two_steps_with_all_saved(mini: Path, tmp_path: Path) -> None:
+def test_a_signal_to_all_processes_ends_a_run_between_two_steps_with_all_saved(mini: Path, tmp_path: Path) -> None:
+    """As torchrun, GNU timeout and Slurm send it: to the workers too, and to the main process twice."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     recipe = small.recipe(mini, epochs=6, run__log_steps=1, loading__workers=1)
     start(recipe, whole, Silent())
     command = [sys.executable, "-c", CODE, whole / "recipe.toml", stopped]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     while not (stopped / METRICS).exists() or not (stopped / METRICS).stat().st_size:
         time.sleep(0.01)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait() == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,17 @@ from aasist.errors import AasistError, MissingExtra
 from aasist.evaluation.det import eer
 from aasist.model import checkpoint
 from aasist.protocol.scores import read_scores
+from aasist.training import reader as reader_module
 from aasist.training import step as step_module
-from aasist.training.loop import Silent
+from aasist.training.batches import Batch, Loader
+from aasist.training.development import Development
+from aasist.training.journal import Silent
+from aasist.training.plan import Plan
 from aasist.training.recipe import Recipe
 from aasist.training.recordings import DataError
 from aasist.training.schedule import learning_rate
 from aasist.training.start import start
+from aasist.training.waveforms import Crop, Int16
 
 from . import small
 from .same import WEIGHTS, lines, require_same
@@ -106,6 +113,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(steps: int, whole: Pat
     require_same(whole, tmp_path / "run")
 
 
+def test_a_run_that_cannot_read_on_is_saved_and_goes_on_to_the_same_bytes(
+    whole: Path, mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, read = reader_module.decoded, []
+
+    def decoded(path: str, crop: Crop) -> Int16:
+        read.append(path)
+        if len(read) == 10:  # in the third step, which takes four
+            raise DataError("reading", f"{path}: Input/output error")
+        return real(path, crop)
+
+    monkeypatch.setattr(reader_module, "decoded", decoded)
+    with pytest.raises(DataError, match="Input/output error"):
+        train(small.recipe(mini, **AUGMENTED), tmp_path / "run")
+    heard = train(small.recipe(mini, **AUGMENTED), tmp_path / "run", resume=True)
+    assert "going on from step 2 of 12" in heard.said[0]
+    require_same(whole, tmp_path / "run")
+
+
+def test_a_run_with_codecs_goes_on_to_the_same_bytes_whatever_was_kept(mini: Path, tmp_path: Path) -> None:
+    coded = {"augment__codec__probability": 0.7, "augment__codec__formats": ("gsm", "mu-law")}
+    disk = {"loading__disk": str(tmp_path / "disk")}
+    train(small.recipe(mini, **coded, epochs=2), tmp_path / "whole")
+    train(small.recipe(mini, **coded, **disk, epochs=2, run__steps=5), tmp_path / "run")
+    train(small.recipe(mini, **coded, **disk, epochs=2, loading__cache_mib=0), tmp_path / "run", resume=True)
+    require_same(tmp_path / "whole", tmp_path / "run")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_and_caches_change_nothing(workers: int, whole: Path, mini: Path, tmp_path: Path) -> None:
     recipe = small.recipe(mini, **AUGMENTED, loading__workers=workers, loading__cache_mib=0)
@@ -124,6 +159,8 @@ def test_every_kind_of_average_goes_on_as_it_was(kind: str, mini: Path, tmp_path
     train(small.recipe(mini, **changes), tmp_path / "whole")
     for steps in (3, 6):
         train(small.recipe(mini, **changes, run__steps=steps), tmp_path / "run", resume=steps > 3)
+        # Of the others, the batch norms would have to be estimated merely to stop.
+        assert (tmp_path / "run" / "averaged.safetensors").exists() == (kind == "ema")
     train(small.recipe(mini, **changes), tmp_path / "run", resume=True)
     require_same(tmp_path / "whole", tmp_path / "run")
     assert (tmp_path / "run" / "averaged.safetensors").exists() == (kind != "none")
@@ -131,8 +168,58 @@ def test_every_kind_of_average_goes_on_as_it_was(kind: str, mini: Path, tmp_path
 
 def test_a_run_that_is_over_stays_as_it_is(whole: Path, mini: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
-    train(small.recipe(mini, **AUGMENTED), tmp_path / "run", resume=True)
+    heard = train(small.recipe(mini, **AUGMENTED), tmp_path / "run", resume=True)
     require_same(whole, tmp_path / "run")
+    assert heard.said[1:] == ["this run is over (epochs): nothing is left to do"]
+
+
+def interrupted(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches, with a SIGTERM before the second."""
+    for number, batch in enumerate(batches):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        yield batch
+
+
+@pytest.mark.parametrize(("phase", "kinds"), [("dev", ["step"] * 2), ("norms", [*["step"] * 2, "epoch"] * 3)])
+def test_a_signal_is_answered_while_dev_is_scored_and_while_norms_are_estimated(
+    phase: str, kinds: list[str], whole: Path, mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, real = small.recipe(mini, **AUGMENTED), (Loader.first_windows, Loader.epoch)
+
+    def first_windows(loader: Loader, *given: Any) -> Iterator[Batch]:
+        return interrupted(real[0](loader, *given)) if phase == "dev" else real[0](loader, *given)
+
+    def epoch(loader: Loader, order: Plan, number: int, **given: Any) -> Iterator[Batch]:
+        batches = real[1](loader, order, number, **given)
+        return interrupted(batches) if phase == "norms" and number == recipe.epochs else batches
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loader, "first_windows", first_windows)
+        patch.setattr(Loader, "epoch", epoch)
+        end = start(recipe, tmp_path / "run", Silent())
+    assert (end.reason, end.signal, end.over) == ("signal", signal.SIGTERM, False)
+    assert [line["kind"] for line in lines(tmp_path / "run")] == kinds
+    assert not (tmp_path / "run" / "averaged.safetensors").exists()
+    train(recipe, tmp_path / "run", resume=True)
+    require_same(whole, tmp_path / "run")
+
+
+def test_nothing_goes_through_the_model_as_it_is_written(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring and estimating take the form of training, which needs a fraction of the memory."""
+    monkeypatch.setattr("aasist.model.aasist.Aasist.forward", None)
+    train(small.recipe(mini, epochs=1), tmp_path / "run")
+    assert (tmp_path / "run" / "averaged.safetensors").exists()
+
+
+def test_a_run_in_bf16_goes_on_to_the_same_bytes(mini: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"precision": "bf16", "epochs": 1, **AUGMENTED}
+    train(small.recipe(mini, **changes), tmp_path / "whole")
+    train(small.recipe(mini, **changes, run__steps=2), tmp_path / "run")
+    train(small.recipe(mini, **changes), tmp_path / "run", resume=True)
+    require_same(tmp_path / "whole", tmp_path / "run")
 
 
 def test_a_step_of_two_batches_is_a_step_of_one_twice_as_large(mini: Path, tmp_path: Path) -> None:
@@ -163,6 +250,8 @@ def test_frozen_norms_do_not_move_and_unused_ones_never_do(mini: Path, tmp_path:
         value = still[name.rpartition(".")[2]]
         assert (frozen[name] == value).all(), name
         assert (free[name] == value).all() == ("unused_norm" in name), name
+    averaged = checkpoint.load(tmp_path / "frozen" / "averaged.safetensors").state_dict()
+    assert all(torch.equal(averaged[name], frozen[name]) for name in norms)
 
 
 @pytest.fixture
@@ -213,6 +302,20 @@ def test_training_ends_when_dev_gets_no_better(mini: Path, tmp_path: Path) -> No
     assert lines(tmp_path / "run") == before
 
 
+def test_as_good_as_the_best_is_averaged_and_yet_no_better(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a plateau patience ends; and where no epoch came to ``averaging.best_below``, that is said."""
+    level = Development(np.zeros(12), 0.25, None, ())
+    monkeypatch.setattr("aasist.training.loop.developed", lambda *_: level)
+    heard = train(small.recipe(mini, epochs=30, schedule__patience=2), tmp_path / "run")
+    assert [line["best"] for line in heard.epochs] == [True] * 3
+    assert any(
+        text.startswith("no epoch came to a dev EER of 1.00%") and "the 3 that were as good" in text
+        for text in heard.said
+    )
+
+
 def damaged(mini: Path, tmp_path: Path, *names: str) -> Path:
     root = tmp_path / "damaged"
     shutil.copytree(mini, root)
@@ -226,7 +329,7 @@ def test_a_corrupt_recording_is_left_out_counted_and_named(mini: Path, tmp_path:
     heard = train(small.recipe(root, epochs=2, loading__workers=1), tmp_path / "run")
     assert [line["faults"] for line in heard.epochs] == [1, 1]
     assert sum("left out: LA_T_0000004 (" in text for text in heard.said) == 1
-    assert heard.said[-2].startswith("1 trials could not be read and took no part: LA_T_0000004 (")
+    assert any(text.startswith("1 trials could not be read and took no part: LA_T_0000004 (") for text in heard.said)
     train(small.recipe(root, epochs=2, run__steps=3), tmp_path / "again")
     train(small.recipe(root, epochs=2), tmp_path / "again", resume=True)
     require_same(tmp_path / "run", tmp_path / "again")
@@ -237,6 +340,17 @@ def test_too_many_corrupt_recordings_end_the_run_with_everything_saved(mini: Pat
     with pytest.raises(DataError, match=r"trials could not be read, and no more than 1 may .*LA_T_000000"):
         train(small.recipe(root), tmp_path / "run")
     assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_too_many_corrupt_recordings_of_dev_end_the_run_before_the_next_epoch(mini: Path, tmp_path: Path) -> None:
+    root = damaged(mini, tmp_path, "LA_D_0000004", "LA_D_0000005")
+    with pytest.raises(DataError, match=r"2 trials could not be read, and no more than 1 may .*LA_D_000000"):
+        train(small.recipe(root), tmp_path / "run")
+    assert {line["step"] for line in lines(tmp_path / "run")} == {2, 4}
+    with pytest.raises(DataError, match="begin another run, or resume with a larger share"):
+        train(small.recipe(root), tmp_path / "run", resume=True)
+    train(small.recipe(root, loading__faults=0.1, run__steps=5), tmp_path / "run", resume=True)
+    assert [line["step"] for line in lines(tmp_path / "run")] == [2, 4, 4]
 
 
 @pytest.mark.parametrize(

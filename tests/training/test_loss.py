@@ -45,12 +45,22 @@ def test_equal_weights_with_smoothing_and_ranking_are_the_shipped_models_loss(se
     torch.testing.assert_close(whole(loss, logits, labels, pairs), shipped)
 
 
-def test_focal_loss_is_its_formula() -> None:
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_is_its_formula(gamma: float) -> None:
     logits, labels, _ = batch(1)
-    loss = Loss(kind="focal", focal_gamma=2.0)
+    loss = Loss(kind="focal", focal_gamma=gamma)
     for row, value in enumerate(row_losses(loss, logits, labels).tolist()):
         right = math.exp(logits[row, labels[row]]) / sum(math.exp(value) for value in logits[row])
-        assert value == pytest.approx(-((1 - right) ** 2) * math.log(right), rel=1e-4)
+        assert value == pytest.approx(-((1 - right) ** gamma) * math.log(right), rel=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("margin", [0.0, 20.0, 90.0, 1e4])
+def test_focal_loss_has_a_gradient_where_a_trial_is_certainly_right_or_wrong(gamma: float, margin: float) -> None:
+    logits = torch.tensor([[0.0, margin], [0.0, margin]], requires_grad=True)
+    row_losses(Loss(kind="focal", focal_gamma=gamma), logits, torch.tensor([1, 0])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_focal_loss_without_gamma_is_cross_entropy() -> None:

@@ -20,13 +20,15 @@ GIB = 1 << 30
 
 
 class Cache:
-    """Remembers what it was shrunk to."""
+    """Remembers what it was shrunk to; full unless ``held_bytes`` says otherwise."""
 
-    def __init__(self, cache_bytes: int) -> None:
+    def __init__(self, cache_bytes: int, held_bytes: int | None = None) -> None:
         self.cache_bytes = cache_bytes
+        self.held_bytes = cache_bytes if held_bytes is None else held_bytes
 
     def shrink_cache(self, to_bytes: int) -> None:
         self.cache_bytes = to_bytes
+        self.held_bytes = min(self.held_bytes, to_bytes)
 
 
 class Machine:
@@ -35,7 +37,11 @@ class Machine:
     def __init__(self) -> None:
         self.available, self.peak, self.seconds = 8 * GIB, 0, 0.0
         self.guard = MemoryGuard(
-            available=lambda: self.available, peak=lambda: self.peak, total=10 * GIB, clock=lambda: self.seconds
+            available=lambda: self.available,
+            peak=lambda: self.peak,
+            forget=lambda: None,
+            total=10 * GIB,
+            clock=lambda: self.seconds,
         )
 
     def check(self, cache: Cache) -> bool:
@@ -66,6 +72,56 @@ def test_without_a_cache_the_run_ends_at_once() -> None:
     machine = Machine()
     machine.available = GIB // 10
     assert machine.check(Cache(0))
+
+
+def test_what_a_cache_holds_is_given_up_before_the_run_whatever_its_budget() -> None:
+    """A budget of 6 GiB of which 2 are used: to lower it to 3 would free nothing, and to end the run would be wrong."""
+    machine, cache = Machine(), Cache(6 * GIB, held_bytes=2 * GIB)
+    machine.available = GIB // 2
+    assert not machine.check(cache) and cache.held_bytes == GIB
+    cache = Cache(6 * GIB, held_bytes=2 * GIB)
+    machine.available = GIB // 10  # below the 0.2 GiB at which a run ends: all at once
+    assert not machine.check(cache) and cache.cache_bytes == cache.held_bytes == 0
+    machine.available += 2 * GIB
+    assert not machine.check(cache) and machine.guard.shrinks == 2
+
+
+class OneProcess:
+    """A cache in the process itself, whose steps take 1 GiB beside it, on a machine of 10 GiB with 3.9 in other hands."""
+
+    def __init__(self) -> None:
+        self.cache_bytes = self.held_bytes = self.highest = 4 * GIB
+        self.seconds = 0.0
+        self.guard = MemoryGuard(
+            available=lambda: 10 * GIB - 39 * GIB // 10 - self.resident,
+            peak=lambda: self.highest - self.resident,
+            forget=self.forget,
+            total=10 * GIB,
+            clock=lambda: self.seconds,
+        )
+
+    @property
+    def resident(self) -> int:
+        return GIB + self.held_bytes
+
+    def forget(self) -> None:
+        self.highest = self.resident
+
+    def shrink_cache(self, to_bytes: int) -> None:
+        self.cache_bytes = to_bytes
+
+    def step(self) -> None:
+        self.held_bytes = min(self.held_bytes, self.cache_bytes)
+        self.highest = max(self.highest, self.resident + GIB)
+        self.seconds += 1.0
+        self.guard.check(self)
+
+
+def test_what_the_cache_of_this_process_gives_back_is_not_taken_for_the_peak_of_a_step() -> None:
+    run = OneProcess()
+    for _ in range(5):
+        run.step()
+    assert run.held_bytes == 0 and run.guard.shrinks == 1 and not run.guard.must_stop
 
 
 def test_little_memory_is_no_reason_to_end_while_something_is_left() -> None:

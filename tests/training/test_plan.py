@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from aasist.keys import RecipeError
 from aasist.training.plan import Sampling, in_turn, plan
 from aasist.training.recordings import DataError
 from aasist.trial import NO_ATTACK, Trials, strings
@@ -133,6 +134,33 @@ def test_speakers_stand_in_for_sources_that_are_not_known() -> None:
     trials = table([True, True, False, False], speaker=["u", "v", "u", "v"], source=["", "", "", ""])
     rows, *_ = pairs_of(Sampling(mode="pairs", epoch_trials=400, mixed=0.0), trials)
     assert {(0, 2), (1, 3)} == {tuple(pair) for pair in rows.tolist()}
+
+
+def test_a_speaker_is_one_within_his_corpus_and_a_source_in_all() -> None:
+    labels, corpora = [True, False, True, False], ["one", "one", "two", "two"]
+    counted = table(labels, speaker=["1"] * 4, corpus=corpora)
+    for within in ("source", "speaker"):
+        rows, *_ = pairs_of(Sampling(mode="pairs", epoch_trials=400, mixed=0.0, within=within), counted)
+        assert {(0, 1), (2, 3)} == {tuple(pair) for pair in rows.tolist()}
+    campaign = table(labels, speaker=["1"] * 4, corpus=corpora, source=["page"] * 4)
+    rows, *_ = pairs_of(Sampling(mode="pairs", epoch_trials=400, mixed=0.0), campaign)
+    assert {(0, 1), (0, 3), (2, 1), (2, 3)} == {tuple(pair) for pair in rows.tolist()}
+    unknown = table(labels, speaker=["-", "", "", "-"], corpus=corpora)
+    rows, *_ = pairs_of(Sampling(mode="pairs", epoch_trials=400, mixed=0.0), unknown)
+    assert {(0, 1), (2, 3)} == {tuple(pair) for pair in rows.tolist()}
+
+
+def test_a_column_that_no_corpus_has_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(
+        DataError, match=r"made.txt: no column 'sauce' .*sampling.within.* attack, pair, source, speaker"
+    ):
+        plan(PAIRED, Sampling(mode="pairs", within="sauce"), 0, 0)
+
+
+def test_shares_of_pairs_that_exceed_all_of_them_are_refused() -> None:
+    Sampling(copies=0.9, mixed=0.1)
+    with pytest.raises(RecipeError, match=r"at most 1 together, got 0\.7 and 0\.4"):
+        Sampling(copies=0.7, mixed=0.4)
 
 
 def test_pairs_of_an_epoch_are_the_same_each_time_and_others_in_the_next() -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from aasist.keys import RecipeError, values_of
 from aasist.recipe import AASIST, AASIST_L, EFFICIENT
 from aasist.recipefile import parsed_change
 from aasist.training.recipe import (
+    Data,
     Recipe,
     differences,
     is_identity,
@@ -42,6 +45,7 @@ PUBLISHED = {
     "schedule.lowest_learning_rate": 5e-6,
     "schedule.patience": None,
     "averaging.kind": "best",
+    "averaging.best_below": 0.01,
     "augment.bands.most": 19,
 }
 """clovaai/aasist, config/AASIST.conf and main.py."""
@@ -117,6 +121,47 @@ def test_the_resolved_text_is_read_back_as_the_same_recipe(name: str, tmp_path: 
     assert resolved_text(again) == resolved_text(recipe)
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@settings(max_examples=30)
+@given(st.lists(TEXTS, max_size=3), TEXTS.filter(lambda text: text not in ("", "none")))
+@example(["/data/\U0001f600", "\x7f\r\n\t\0"], "a\\u007f")
+def test_every_text_is_read_back(tmp_path_factory: pytest.TempPathFactory, folders: list[str], name: str) -> None:
+    """Characters beyond 16 bits, control characters and DEL as well."""
+    recipe = with_changes(Recipe(), {"data.train": folders, "model.name": name})
+    again = read_recipe(written(tmp_path_factory.getbasetemp(), "texts", resolved_text(recipe)))
+    assert (again.data, again.model.name) == (recipe.data, name)
+
+
+def test_a_path_that_is_not_utf_8_is_refused_before_it_is_written_down() -> None:
+    with pytest.raises(
+        RecipeError, match=r"data\.train must be text in UTF-8, got '/data/.udcff': give it another name"
+    ):
+        with_changes(Recipe(), {"data.train": ("/data/\udcff",)})
+    with pytest.raises(RecipeError, match="the recipe cannot be written as TOML: "):
+        resolved_text(Recipe(data=Data(train=("/data/\udcff",))))
+    with pytest.raises(RecipeError, match="it would be read back as another"):
+        resolved_text(Recipe(data=Data(train_subset="none")))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("temperatures", [2, 2, 100]),
+        ("dropouts", [0, 0, 0, 0]),
+        ("front_pool", [3, 3]),
+        ("graph_dims", [64, 32]),
+        ("channels", [8, 8]),
+        ("time_pools", [3] * 6),
+    ],
+)
+def test_whole_numbers_in_a_file_will_do_for_every_list(key: str, value: list[int], tmp_path: Path) -> None:
+    more = "time_pools = [3, 3]\n" if key == "channels" else ""
+    recipe = read_recipe(written(tmp_path, "mine", f"[model]\n{more}{key} = {value}\n"))
+    assert getattr(recipe.model.resolved(), key) == tuple(value)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -130,6 +175,11 @@ def test_the_resolved_text_is_read_back_as_the_same_recipe(name: str, tmp_path: 
         ("epochs = ", "mine.toml: not a recipe in TOML"),
         ("[model]\nkernel_samples = 128", "mine.toml: kernel_samples must be odd, got 128"),
         ("[loss]\nkind = 'oc-softmax'", "mine.toml: loss.kind oc-softmax compares cosines: set model.readout"),
+        (
+            "[model]\nreadout = 'cosine'\n[loss]\nkind = 'oc-softmax'",
+            "mine.toml: loss.kind oc-softmax compares cosines, and dropout of the readout makes them more than 1: set "
+            "model.dropouts to 0.2,0.3,0.2,0 (the last is 0.5)",
+        ),
         ("[loss]\nrank_weight = 1", "mine.toml: loss.rank_weight ranks the members of pairs: set sampling.mode"),
         ("[crop]\nlengths = [400]", "mine.toml: crop.lengths must be at least 2,315 samples for this model, got 400"),
         ("[optimiser]\nclip_norm = 0", "mine.toml: optimiser.clip_norm must be above 0, or none, got 0"),

@@ -44,6 +44,21 @@ def test_ids_that_stand_in_two_corpora_get_the_names_of_theirs(tmp_path: Path) -
     assert gathered(same).columns["corpus"].tolist() == ["one", "one-2"]
 
 
+def test_a_recording_is_itself_under_every_spelling(tmp_path: Path) -> None:
+    for name in ("audio", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "audio")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.wav").symlink_to(tmp_path / "audio" / "a.wav")
+    one = ("one", trials(["a"], [True]), tmp_path / "audio")
+    for place in ("link", "links", "other/../audio"):
+        with pytest.raises(ProtocolError, match="the recording stands in two of the corpora given"):
+            gathered([one, ("two", trials(["a"], [False]), tmp_path / place)])
+    both = gathered([one, ("two", trials(["a"], [False]), tmp_path / "other")])
+    assert both.columns["path"].tolist() == [str(tmp_path / name / "a.wav") for name in ("audio", "other")]
+
+
 def test_a_pair_of_one_corpus_is_none_of_another(tmp_path: Path) -> None:
     one = trials(["a", "b"], [True, False], pair=["p", ""])
     both = gathered([("one", one, tmp_path / "1"), ("two", one, tmp_path / "2")])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aasist.errors import AasistError
+from aasist.protocol.corpora import CORPORA
 from aasist.training.recipe import Data
 from aasist.training.selection import DEV, TRAIN, select, split_spec
 
@@ -71,7 +72,30 @@ def test_the_evaluation_subset_takes_no_part(data: Callable[[str], Data], mini: 
         select(data(f"asvspoof2019-la:{mini}"))
 
 
-@pytest.mark.parametrize("name", ["eval", "test", "Testing", "progress", "hidden1", "en_eval", "corpus-test"])
+@pytest.mark.parametrize("name", CORPORA["codecfake"].tests)
+def test_subsets_that_a_corpus_has_for_evaluation_take_no_part_whatever_they_are_called(name: str) -> None:
+    with pytest.raises(AasistError, match=f"the subset '{name}' is for evaluation"):
+        select(Data(train=("codecfake:nowhere",), train_subset=name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "eval",
+            "test",
+            "Testing",
+            "progress",
+            "hidden1",
+            "en_eval",
+            "corpus-test",
+            "test-clean",
+            "eval_track1",
+            "eval2",
+        ),
+        *("eval-2021", "hidden_track", "la.evaluation", "2021 Eval", "my_testset"),
+    ],
+)
 def test_trials_that_say_they_are_for_evaluation_take_no_part_either(name: str, tmp_path: Path, mini: Path) -> None:
     """Also where a whole manifest is asked for."""
     own = manifest(tmp_path, [*pair("a", "train"), *pair("b", name)])
@@ -80,8 +104,8 @@ def test_trials_that_say_they_are_for_evaluation_take_no_part_either(name: str, 
 
 
 def test_names_that_only_look_like_it_do_take_part(tmp_path: Path, mini: Path) -> None:
-    own = manifest(tmp_path, [*pair("a", "contest"), *pair("b", "retrieval")])
-    assert len(select(Data(train=(str(own),), train_subset="all", dev=(f"asvspoof2019-la:{mini}",))).train) == 4
+    own = manifest(tmp_path, [*pair("a", "contest"), *pair("b", "retrieval"), *pair("c", "latest_C1")])
+    assert len(select(Data(train=(str(own),), train_subset="all", dev=(f"asvspoof2019-la:{mini}",))).train) == 6
 
 
 def test_a_corpus_without_a_part_to_train_on_is_named_with_its_parts(tmp_path: Path, mini: Path) -> None:
@@ -122,6 +146,33 @@ def test_a_corpus_that_moved_is_the_same_and_one_that_changed_is_not(tmp_path: P
     assert first == second
     assert first[TRAIN] != third[TRAIN]
     assert first[DEV] == third[DEV]
+
+
+@pytest.mark.parametrize(
+    ("column", "counts"),
+    [
+        ("source", True),
+        ("speaker", True),
+        ("attack", True),
+        ("pair", True),
+        ("corpus", True),
+        ("page", True),
+        ("x", False),
+    ],
+)
+def test_other_values_of_a_column_that_sampling_goes_by_are_other_data(
+    column: str, counts: bool, tmp_path: Path
+) -> None:
+    prints = []
+    for value in ("one", "two"):
+        rows = [(path, label, f"{split}\t{value}") for path, label, split in [*pair("a", "train"), *pair("b", "dev")]]
+        if column == "attack":
+            rows = [(path, label, rest if label == "spoof" else "train\t-") for path, label, rest in rows]
+            rows[2] = ("b/real.wav", "bonafide", "dev\t-")
+        own = manifest(tmp_path / value, rows, f"path\tlabel\tsplit\t{column}")
+        prints.append(select(Data(train=(str(own),)), within="page").fingerprints)
+    assert (prints[0][TRAIN] != prints[1][TRAIN]) == counts
+    assert (prints[0][DEV] != prints[1][DEV]) == counts
 
 
 @pytest.mark.parametrize(

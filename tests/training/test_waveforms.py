@@ -1,5 +1,7 @@
 """A recording becomes a crop as in the published code, and 16 bits of any format are what it is cut from."""
 
+import errno
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from aasist.errors import AudioError
+from aasist.training import waveforms
+from aasist.training.recordings import DataError
 from aasist.training.waveforms import Crop, cut, decoded, lengths_of, positions_of, trimmed
 
 WINDOW = 64_600
@@ -95,6 +99,86 @@ def test_a_recording_is_heard_so_far_as_the_recipe_says(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.wav", samples, 16_000)
     heard = decoded(tmp_path / "long.wav", Crop(longest_seconds=12.5))
     assert (heard == samples[:200_000]).all() and len(heard) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "count"), [("a.wav", 16_000, 1), ("a.flac", 16_000, 300), ("a.wav", 44_100, 900)]
+)
+def test_no_recording_is_too_short(name: str, rate: int, count: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / name, np.full(count, 1_000, np.int16), rate)
+    samples = decoded(tmp_path / name, Crop())
+    assert len(samples) == round(count * 16_000 / rate) and samples.any()
+    assert len(cut(samples, WINDOW)) == WINDOW
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> list[object]:
+    """Let reading fail in turn as told, then go well; what was tried."""
+    tried: list[object] = []
+    real = waveforms.open_audio
+
+    def opened(path: object, **options: object) -> object:
+        tried.append(path)
+        if errors:
+            raise errors.pop(0)
+        return real(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(waveforms, "open_audio", opened)
+    monkeypatch.setattr(waveforms, "RETRY_SECONDS", 0.0)
+    return tried
+
+
+def of_the_machine() -> list[Exception]:
+    on_the_way = AudioError("unreadable", "reading the file failed: Input/output error")
+    on_the_way.__cause__ = OSError(errno.EIO, "Input/output error")
+    return [AudioError("timeout", "decoding was given up"), on_the_way, OSError(errno.EMFILE, "Too many open files")]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_the_machine_failed_at_is_tried_again_and_then_ends_the_run(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", RAMP, 16_000)
+    tried = failing(monkeypatch, [of_the_machine()[number]])
+    assert (decoded(tmp_path / "a.wav", Crop()) == RAMP).all() and len(tried) == 2
+    tried = failing(monkeypatch, [of_the_machine()[number], of_the_machine()[number]])
+    with pytest.raises(DataError, match=r"a\.wav: .*second try, and the recording may be sound: .* resume") as caught:
+        decoded(tmp_path / "a.wav", Crop())
+    assert caught.value.code == "reading" and len(tried) == 2
+
+
+def test_what_is_wrong_with_a_recording_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for code in ("unreadable", "not_finite", "not_found"):
+        tried = failing(monkeypatch, [AudioError(code, "no")])
+        with pytest.raises(AudioError, match="no"):
+            decoded(tmp_path / "a.wav", Crop())
+        assert len(tried) == 1
+
+
+def test_a_file_that_cannot_be_opened_for_now_is_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", RAMP, 16_000)
+    monkeypatch.setattr(waveforms, "RETRY_SECONDS", 0.0)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("aasist.audio.source.os.open", full)
+    with pytest.raises(DataError, match="Too many open files"):
+        decoded(tmp_path / "a.wav", Crop())
+    monkeypatch.undo()
+    with pytest.raises(AudioError, match="no such file"):
+        decoded(tmp_path / "b.wav", Crop())
+
+
+def test_a_machine_that_stands_still_for_a_minute_costs_no_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "a.wav", RAMP, 16_000)
+    seconds = itertools.count(step=5.0)
+    monkeypatch.setattr("aasist.audio.decode.time.monotonic", lambda: next(seconds))
+    assert (decoded(tmp_path / "a.wav", Crop()) == RAMP).all()
+    assert next(seconds) > 60
 
 
 @pytest.mark.parametrize("peak", [0.0, 1e-6])

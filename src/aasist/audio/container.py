@@ -13,7 +13,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from aasist.audio.decode import FLOOR_SECONDS, PIECE_FRAMES, GuardedFile, Piece, Refused, check_channels
+from aasist.audio.decode import PIECE_FRAMES, GuardedFile, Piece, Refused, check_channels
 from aasist.audio.ogg import ends_stream
 from aasist.errors import AudioError
 from aasist.session import Float32
@@ -92,11 +92,13 @@ class ContainerDecoder:
                     "protocol_whitelist": "none",
                 },
                 metadata_errors="replace",
-                timeout=FLOOR_SECONDS,
+                timeout=file.clock.floor_seconds,
                 io_open=_refuse_open,
             )
         except Exception as error:  # beside FFmpegError PyAV raises anything from ValueError to MemoryError
             file.raise_if_failed()
+            if isinstance(error, av.error.ExitError):  # FFmpeg's own clock
+                raise file.clock.timeout() from None
             raise Refused(_reason(error)) from None
         self._input = opened
         try:
@@ -166,6 +168,8 @@ class ContainerDecoder:
                 packet = next(demuxed)
             except StopIteration:
                 break
+            except av.error.ExitError:
+                raise self._guard.clock.timeout() from None
             except Exception:  # as above
                 self.damaged = True
                 break

@@ -19,6 +19,9 @@ PIECE_FRAMES = 16_384
 FLOOR_SECONDS = 3.0
 """Decode time that every file gets, however small: a broken 30 kB file is given up after this."""
 
+MIN_SECONDS = 0.5
+"""Audio that a verdict needs at the least; how much of it is speech is judged later."""
+
 SLOWEST_SPEED = 10.0
 """Times real time below which a decoder counts as stuck; the slowest (HE-AAC on a busy core) does about 100."""
 
@@ -32,13 +35,15 @@ class ReadLimits:
 
     ``max_bytes``: size of the file. ``max_seconds``: decoded audio. ``max_decode_seconds``: time spent inside the
     decoders (wall clock; the time a consumer takes between two blocks does not count). Within that cap a file earns
-    its time: ``FLOOR_SECONDS`` plus a share for each second decoded and each byte read, so that small broken files
-    fail fast and long sound ones are not cut off.
+    its time: ``floor_seconds`` plus a share for each second decoded and each byte read, so that small broken files
+    fail fast and long sound ones are not cut off. Less audio than ``min_seconds`` is too short.
     """
 
     max_bytes: int = 4 * 2**30
     max_seconds: float = 43_200.0
     max_decode_seconds: float = 1_800.0
+    floor_seconds: float = FLOOR_SECONDS
+    min_seconds: float = MIN_SECONDS
 
 
 class Refused(Exception):
@@ -90,7 +95,7 @@ class DecodeClock:
     """Stopwatch over the time spent inside decoders: runs within ``with clock:`` only."""
 
     def __init__(self, limits: ReadLimits, size_bytes: int) -> None:
-        self._cap_seconds = limits.max_decode_seconds
+        self._cap_seconds, self.floor_seconds = limits.max_decode_seconds, limits.floor_seconds
         self._size_bytes = size_bytes
         self._spent_seconds = 0.0
         self._since: float | None = None
@@ -116,17 +121,21 @@ class DecodeClock:
         """Time left before the file is given up; negative when it is over."""
         # Bytes read again and again earn nothing: a demuxer that loops would buy its own time.
         fresh_bytes = min(self.read_bytes, self._size_bytes)
-        earned = FLOOR_SECONDS + self.decoded_seconds / SLOWEST_SPEED + fresh_bytes / SLOWEST_BYTES_PER_SECOND
+        earned = self.floor_seconds + self.decoded_seconds / SLOWEST_SPEED + fresh_bytes / SLOWEST_BYTES_PER_SECOND
         return min(self._cap_seconds, earned) - self.spent_seconds
 
     def check(self) -> None:
         """Raise `AudioError` ``timeout`` when the time is used up."""
         if self.left_seconds < 0:
-            raise AudioError(
-                "timeout",
-                f"decoding was given up after {self.spent_seconds:.1f} s with {self.decoded_seconds:.1f} s of audio "
-                "decoded; the file is probably damaged",
-            )
+            raise self.timeout()
+
+    def timeout(self) -> AudioError:
+        """The error for a file that takes too long."""
+        return AudioError(
+            "timeout",
+            f"decoding was given up after {self.spent_seconds:.1f} s with {self.decoded_seconds:.1f} s of audio "
+            "decoded; the file is probably damaged",
+        )
 
 
 class GuardedFile(io.RawIOBase):
@@ -139,7 +148,7 @@ class GuardedFile(io.RawIOBase):
     def __init__(self, file: BinaryIO, size_bytes: int, clock: DecodeClock) -> None:
         super().__init__()
         self._file = file
-        self._clock = clock
+        self.clock = clock
         self._error: OSError | None = None
         self.size_bytes = size_bytes
 
@@ -150,14 +159,14 @@ class GuardedFile(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        if self._error is not None or self._clock.left_seconds < 0:
+        if self._error is not None or self.clock.left_seconds < 0:
             return b""
         try:
             data = self._file.read(size)
         except OSError as error:
             self._error = error
             return b""
-        self._clock.read_bytes += len(data)
+        self.clock.read_bytes += len(data)
         return data
 
     def readinto(self, buffer, /) -> int:  # type: ignore[no-untyped-def]  # a cffi buffer: no type to name
@@ -174,7 +183,10 @@ class GuardedFile(io.RawIOBase):
         return self._file.tell()
 
     def raise_if_failed(self) -> None:
-        """Raise what reading met but could not raise: a failed disk or the end of the decode time."""
+        """Raise what reading met but could not raise: a failed disk (its `OSError` is the cause) or the end of the decode
+        time."""
         if self._error is not None:
-            raise AudioError("unreadable", f"reading the file failed: {self._error.strerror or self._error}")
-        self._clock.check()
+            raise AudioError(
+                "unreadable", f"reading the file failed: {self._error.strerror or self._error}"
+            ) from self._error
+        self.clock.check()

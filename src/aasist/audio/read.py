@@ -10,7 +10,16 @@ import numpy as np
 import soxr
 
 from aasist.audio.container import ContainerDecoder
-from aasist.audio.decode import DecodeClock, Decoder, GuardedFile, Piece, ReadLimits, Refused, check_channels
+from aasist.audio.decode import (
+    MIN_SECONDS,
+    DecodeClock,
+    Decoder,
+    GuardedFile,
+    Piece,
+    ReadLimits,
+    Refused,
+    check_channels,
+)
 from aasist.audio.levels import SourceLevels, SourceMeter
 from aasist.audio.libsndfile import LibsndfileDecoder
 from aasist.audio.playlist import SNIFF_BYTES, refuse_playlist
@@ -22,9 +31,6 @@ __all__ = ["AudioReader", "ReadLimits", "Source", "open_audio", "read"]
 
 MIN_RATE, MAX_RATE = 4_000, 192_000
 """Hz. Below, no speech is left; above, the file is no recording of speech."""
-
-MIN_SECONDS = 0.5
-"""Audio that a verdict needs at the least; how much of it is speech is judged later."""
 
 BLOCK_SAMPLES = 10 * SAMPLE_RATE
 """Samples in a block at 16 kHz (10 s); only the last block is shorter."""
@@ -250,13 +256,13 @@ class AudioReader:
                 raise _too_long(self._limits)
             self._meter.push(piece.samples if self._channel is None else piece.samples[:, [self._channel]])
             yield piece
-        if self.duration_seconds < MIN_SECONDS:
-            if self._decoder.damaged:
-                raise AudioError(
-                    "unreadable", f"the file is damaged: only {self.duration_seconds:.2f} s of audio could be decoded"
-                )
+        if self._decoder.damaged and self.duration_seconds < MIN_SECONDS:
             raise AudioError(
-                "too_short", f"{self.duration_seconds:.2f} s of audio is too short to judge; {MIN_SECONDS} s is needed"
+                "unreadable", f"the file is damaged: only {self.duration_seconds:.2f} s of audio could be decoded"
+            )
+        if self.duration_seconds < (needed := self._limits.min_seconds):
+            raise AudioError(
+                "too_short", f"{self.duration_seconds:.2f} s of audio is too short to judge; {needed:g} s is needed"
             )
         missing = (self._decoder.promised_seconds or 0.0) - self.duration_seconds
         self._truncated = self._decoder.damaged or missing > max(

@@ -67,7 +67,7 @@ def _open_path(path: str) -> BinaryIO:
         raise AudioError("not_found", f"no such file{hint}") from None
     except OSError as error:
         code = "not_found" if error.errno in (errno.ELOOP, errno.ENAMETOOLONG) else "unreadable"
-        raise AudioError(code, f"the file cannot be opened: {error.strerror or error}") from None
+        raise AudioError(code, f"the file cannot be opened: {error.strerror or error}") from error
 
 
 def _require_regular(status: os.stat_result) -> None:
@@ -92,7 +92,7 @@ def _sized(file: BinaryIO, limits: ReadLimits, *, ours: bool) -> tuple[BinaryIO,
             size_bytes = file.seek(0, os.SEEK_END)
             file.seek(0)
         except (OSError, ValueError) as error:
-            raise AudioError("unreadable", f"the file cannot be read: {error}") from None
+            raise AudioError("unreadable", f"the file cannot be read: {error}") from error
         if size_bytes == 0:
             raise AudioError("empty", "the file is empty (0 bytes)")
         if size_bytes > limits.max_bytes:

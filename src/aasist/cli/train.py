@@ -77,13 +77,14 @@ def train(
         return
     if recipe is not None and "=" in recipe:  # without a recipe, the first change stands in its place
         changes, recipe = (recipe, *changes), None
-    chosen = recipe_of(recipe, changes, sources(corpus, root, data, dev, noise), out, resume=resume)
+    folder = Path("runs", Path(recipe).stem) if out is None and recipe is not None else out
+    chosen = recipe_of(recipe, changes, sources(corpus, root, data, dev, noise), folder, resume=resume)
     if show:
         from aasist.training.recipe import resolved_text
 
         click.echo(resolved_text(chosen), nl=False)
         return
-    folder = out if out is not None else Path("runs", Path(recipe or "").stem)
+    assert folder is not None  # what names neither recipe nor folder is refused above
     run(chosen, folder, resume=resume)
 
 
@@ -104,9 +105,14 @@ def sources(
 
 
 def recipe_of(
-    recipe: str | None, changes: tuple[str, ...], named: dict[str, tuple[str, ...]], out: Path | None, *, resume: bool
+    recipe: str | None,
+    changes: tuple[str, ...],
+    named: dict[str, tuple[str, ...]],
+    folder: Path | None,
+    *,
+    resume: bool,
 ) -> Recipe:
-    """The recipe that is asked for; on a resume without one, that of the run, up to the end."""
+    """The recipe that is asked for; on a resume without one, that of the run in ``folder``, up to the end."""
     from aasist.recipefile import parsed_change
     from aasist.training.recipe import read_recipe, shipped_recipes, with_changes
     from aasist.training.run import recipe_of as recipe_of_run
@@ -114,15 +120,15 @@ def recipe_of(
     changed = dict(map(parsed_change, changes))
     if recipe is not None:
         base = read_recipe(recipe)
-        if resume and out is not None and not base.data.train and not named:
+        if resume and folder is not None and not base.data.train and not named:
             # What the run was trained on, it goes on with.
-            named = {f"data.{name}": value for name, value in vars(recipe_of_run(out).data).items() if value}
+            named = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
     elif not resume:
         raise click.UsageError(f"which recipe? {', '.join(shipped_recipes())}, or a TOML file")
-    elif out is None:
+    elif folder is None:
         raise click.UsageError("which run? Give its folder (-o)")
     else:
-        base = with_changes(recipe_of_run(out), {"run.steps": None})
+        base = with_changes(recipe_of_run(folder), {"run.steps": None})
     return with_changes(with_changes(base, named), changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 
+SECONDS_BETWEEN_LINES = 60.0
+"""Where no terminal shows a bar, a line says how far an epoch is."""
+
+
 class Progress:
-    """Hears of steps and epochs (`aasist.training.loop.Listener`) and shows them."""
+    """Hears of steps and epochs (`aasist.training.journal.Listener`) and shows them."""
 
     def __init__(self) -> None:
         self._bars: Bars | None = _bars() if sys.stderr is not None and sys.stderr.isatty() else None
         self._task: Any = None
+        self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -34,12 +40,14 @@ class Progress:
             self._bars.stop()
 
     def stepped(self, line: Mapping[str, Any], steps: int) -> None:
-        """Move the bar."""
+        """Move the bar, or say now and then what it would show."""
+        loss = "" if line["loss"] is None else f"loss {line['loss']:.4f}, "
         if self._bars is None:
+            if time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+                self.say(f"step {line['step']:,} of {steps:,}: {loss}{speed(line['machine'])}")
             return
         if self._task is None:
             self._task = self._bars.add_task("training", total=steps, said="")
-        loss = "" if line["loss"] is None else f"loss {line['loss']:.4f}, "
         self._bars.update(self._task, completed=line["step"], said=f"{loss}{speed(line['machine'])}")
 
     def ended_epoch(self, line: Mapping[str, Any], epochs: int) -> None:
@@ -55,7 +63,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A sentence, above the bar."""
-        text = printable(text)
+        text, self._said = printable(text), time.monotonic()
         if self._bars is None:
             click.echo(text, err=True)
         else:

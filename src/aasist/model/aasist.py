@@ -77,11 +77,15 @@ class Aasist(nn.Module):
 
     def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""
+        encoded: Tensor = self.encoder(self.bands(waveform, band_mask))
+        return encoded
+
+    def bands(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
+        """Waveform (B, T) -> rectified, pooled sinc bands (B, spectral nodes, frames)."""
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
-            bands = self.sinc(self.levelled(waveform), band_mask)
-        encoded: Tensor = self.encoder(bands)
-        return encoded
+            bands: Tensor = self.sinc(self.levelled(waveform), band_mask)
+        return bands
 
     def levelled(self, waveform: Tensor) -> Tensor:
         """Waveform (B, T) at the level the architecture wants."""

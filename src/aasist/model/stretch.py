@@ -128,6 +128,10 @@ def affine(maps: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return out[0].permute(1, 2, 0)
 
 
+MOST_POOLED = 128
+"""Steps in a pool at the most: `pooled` counts them in 8 bits, and in the precision of the maps."""
+
+
 def pooled(maps: Tensor, pool: int) -> tuple[Tensor, Tensor | None]:
     """Maps (T, F, C) -> largest of every ``pool`` steps (T // pool, F, C), and which it was, int8 of the same shape."""
     if pool == 1:

@@ -17,13 +17,17 @@ from aasist.model.encoder import ResidualBlock
 from aasist.model.residual import Residual
 from aasist.model.residual_first import FirstResidual
 from aasist.model.sinc import pooled_bands
-from aasist.model.stretch import Stretch, each, stretches
+from aasist.model.stretch import MOST_POOLED, Stretch, each, stretches
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 
 
 class PlainForm(nn.Module):
-    """The model as it is written, within autocast."""
+    """The model as it is written, within autocast but for the sinc bands and what opens the encoder.
+
+    Those have no weights to speak of, and are float32 wherever the model is run: in bf16 the upper bands of a recording
+    that is weak there would be noise of rounding, and their logarithms too.
+    """
 
     def __init__(self, model: Aasist, dtype: torch.dtype) -> None:
         super().__init__()
@@ -35,9 +39,12 @@ class PlainForm(nn.Module):
 
     def features_and_logits(self, waveform: Tensor, band_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same, and the encoder's features (B, C, F, T') float32."""
-        with torch.autocast(waveform.device.type, self.dtype, enabled=self.dtype in {torch.bfloat16, torch.float16}):
-            features = self.model.features(waveform, band_mask)
-            logits = self.model.logits(features)
+        model, device = self.model, waveform.device.type
+        with torch.autocast(device, enabled=False):
+            maps = model.encoder.opened(model.bands(waveform, band_mask).unsqueeze(1))
+        with torch.autocast(device, self.dtype, enabled=self.dtype in {torch.bfloat16, torch.float16}):
+            features = model.encoder.blocks(maps)
+            logits = model.logits(features)
         return features.to(waveform.dtype), logits.to(waveform.dtype)
 
 
@@ -107,8 +114,8 @@ def prepared(model: Aasist, precision: str, device: torch.device | str) -> Plain
 
     ``precision`` is fp32, bf16 or (CUDA) fp16; with fp32 it computes what the model does, but for rounding.
     """
-    kind = StretchedForm if torch.device(device).type == "cpu" else PlainForm
-    return kind(model, PRECISIONS[precision])
+    stretched = torch.device(device).type == "cpu" and max(model.architecture.time_pools) <= MOST_POOLED
+    return (StretchedForm if stretched else PlainForm)(model, PRECISIONS[precision])
 
 
 @torch.no_grad()

@@ -28,7 +28,8 @@ class Corpus:
     ``protocols``: subset -> files that may hold its trials, relative to the root, the first that is there is read; a
     ``.gz`` of each will do too. ``audio``: subset -> path of a recording, with ``{id}`` and names of columns.
     ``asv_scores``: subset -> files that may hold the organisers' ASV scores. ``homes``: folders that archives unpack
-    into, tried below the root. ``where``: subset -> columns and values that pick it from a protocol of several.
+    into, tried below the root. ``where``: subset -> columns and values that pick it from a protocol of several. ``tests``:
+    subsets to evaluate on whose names do not say so.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Corpus:
     asv_scores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     homes: tuple[str, ...] = ("",)
     where: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
     read: Callable[[Path, str], Trials] | None = None
     """Reads a corpus whose labels are its folders."""
 
@@ -293,6 +295,7 @@ CORPORA: dict[str, Corpus] = {
             **_by_subset("test/<subset>/{id}.wav", *_CODECFAKE_TESTS),
         },
         homes=("", "Codecfake"),
+        tests=_CODECFAKE_TESTS,
     ),
     "decro": Corpus(
         title="DECRO",

@@ -19,12 +19,19 @@ class Averaging:
 
     kind: str = key(
         "best",
-        "best: each epoch whose dev EER is at least as good as the best so far, as published; swa: each epoch of the last"
-        " part; ema: running, after each step, and then scored on dev in place of the last weights; none",
+        "best: each epoch whose dev EER is as good as the best so far and within best_below, as published; swa: each epoch"
+        " of the last part; ema: running, after each step, and then scored on dev in place of the last weights; none",
         choices=("best", "swa", "ema", "none"),
     )
+    best_below: float | None = key(
+        0.01,
+        "of best: an epoch counts by a dev EER no higher than this; until one has, those that are as good as the best so"
+        " far count all the same; none: no such bound",
+        low=0.0,
+        high=1.0,
+    )
     decay: float = key(0.999, "of ema; step n takes n / (n + 10) where that is less", low=0.0, high=1.0)
-    swa_from: float = key(0.75, "of swa: the share of the epochs after which it begins", low=0.0, high=1.0)
+    swa_from: float = key(0.75, "of swa: the share of the epochs after which it begins", low=0.0, high=0.999)
     norm_batches: int | None = key(
         None, "from which the batch norms of best and swa are estimated anew; none: an epoch", unit="batches", low=1
     )
@@ -36,6 +43,20 @@ class Average:
     def __init__(self, model: Aasist) -> None:
         self.count = 0
         self.tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    def after_epoch(self, keys: Averaging, model: Aasist, *, eer: float, best_eer: float | None, done: float) -> None:
+        """Take in an epoch, by its dev EER and the ``best_eer`` before it, with a share ``done`` of the epochs behind.
+
+        The published code begins with a best dev EER of 1 %: only what comes to that is averaged, and where nothing does
+        the last weights are its result. Here the average is then that of the best epochs whatever their EER; the first
+        that comes to ``best_below`` begins it anew.
+        """
+        if keys.kind == "swa" and done > keys.swa_from:
+            self.add(model)
+        if keys.kind == "best" and (best_eer is None or eer <= best_eer):
+            if best_eer is not None and keys.best_below is not None and eer <= keys.best_below < best_eer:
+                self.count = 0
+            self.add(model)
 
     def add(self, model: Aasist) -> None:
         """One more model, with the weight of each before it."""
@@ -67,8 +88,8 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-def estimate_norms(model: Aasist, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-    """Means and variances of the batch norms, anew and in place, over batches of waveforms (B, T) and band masks.
+def estimate_norms(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+    """Means and variances of the batch norms of a model or a form of it, anew and in place, over batches of waveforms (B, T) and band masks.
 
     What averaged weights need before they are used: the statistics of their parts belong to other weights (Izmailov et
     al., UAI 2018). A norm that nothing goes through stays as it is.

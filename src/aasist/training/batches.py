@@ -1,9 +1,9 @@
-"""Batches of an epoch, in order, from workers that decode ahead; and a count of the trials that could not be read."""
+"""Batches of an epoch, in order, from workers that decode ahead."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 from aasist.keys import key
 from aasist.runtime.threads import available_threads
 from aasist.training.cache import CacheStatistics, DiskTier
+from aasist.training.distributed import ranks_here
 from aasist.training.draws import Purpose, row_keys
 from aasist.training.memory import available_bytes
 from aasist.training.plan import Plan, in_turn
@@ -26,19 +27,22 @@ from aasist.trial import Booleans, Trials
 
 _MIB = 1 << 20
 _MOST_WORKERS = 8
-_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How the data is brought in (a section of a recipe). None of it changes what a batch holds."""
+    """How the data is brought in (a section of a recipe). None of it changes what a batch holds.
+
+    What bounds a machine's memory, disk and processors is said of the machine; the ranks on it have equal parts.
+    """
 
     workers: int | None = key(
-        None, "processes that decode, 0: the main one; none: half of the processors, 1 to 8", low=0, high=256
-    )
+        None, "processes of each rank that decode, 0: the rank itself; none: its part of half of the processors, 1 to 8",
+        low=0, high=256,
+    )  # fmt: skip
     prefetch: int = key(3, "batches that are made ahead", unit="batches", low=1, high=64)
     cache_share: float = key(
-        0.4, "share of the memory available at the start that decoded audio may take, all workers together",
+        0.4, "share of the memory available at the start that decoded audio may take, all workers and ranks together",
         low=0.0, high=0.9,
     )  # fmt: skip
     cache_mib: int | None = key(None, "the same in MiB, in place of the share", unit="MiB", low=0)
@@ -54,19 +58,21 @@ class Loading:
 
     @property
     def worker_count(self) -> int:
-        """``workers``, or what stands for it on this machine."""
-        return max(1, min(_MOST_WORKERS, available_threads() // 2)) if self.workers is None else self.workers
+        """``workers``, or what stands for it on this machine, of each rank."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(_MOST_WORKERS, available_threads() // 2 // ranks_here()))
 
     @property
     def memory_bytes(self) -> int | None:
-        """``memory_mib`` in bytes."""
-        return None if self.memory_mib is None else self.memory_mib * _MIB
+        """``memory_mib`` in bytes, of each rank."""
+        return None if self.memory_mib is None else self.memory_mib * _MIB // ranks_here()
 
     def cache_bytes(self) -> int:
-        """The budget of all caches together, from the memory that is available now."""
+        """The budget of all caches of a rank together, from the memory that is available now."""
         if self.cache_mib is not None:
-            return self.cache_mib * _MIB
-        return int(self.cache_share * available_bytes(self.memory_bytes))
+            return self.cache_mib * _MIB // ranks_here()
+        return int(self.cache_share * min(available_bytes() // ranks_here(), available_bytes(self.memory_bytes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +140,8 @@ class Loader:
         self._budget = torch.tensor([loading.cache_bytes()]).share_memory_()  # type: ignore[no-untyped-call]
         self._orders = _Orders()
         self._by_worker: dict[int, CacheStatistics] = {}
-        tier = None if loading.disk is None else DiskTier(loading.disk, loading.disk_mib * _MIB).shared_by(self._parts)
+        processes = self._parts * ranks_here()
+        tier = None if loading.disk is None else DiskTier(loading.disk, loading.disk_mib * _MIB).shared_by(processes)
         reader = Reader(
             trials.ids, trials.columns["path"], crop, budget=self._budget, parts=self._parts, tier=tier, coding=coding
         )
@@ -150,6 +157,7 @@ class Loader:
             generator=torch.Generator(),  # else each epoch would draw from the one that seeds dropout
         )
         self._shares: Any = None
+        self._told_of_disk = False
 
     def __enter__(self) -> Self:
         return self
@@ -165,9 +173,15 @@ class Loader:
 
     def close(self) -> None:
         """End the workers. Harmless when repeated."""
-        if self._shares is not None and hasattr(self._shares, "_shutdown_workers"):
-            self._shares._shutdown_workers()
-        self._shares = None
+        shares, self._shares = self._shares, None
+        if shares is not None and hasattr(shares, "_shutdown_workers"):
+            try:
+                shares._shutdown_workers()
+            finally:
+                for worker in shares._workers:  # still in a recording: the SIGTERM of torch is nothing to it
+                    if worker.is_alive():
+                        worker.kill()
+                        worker.join()
 
     @property
     def cache_bytes(self) -> int:
@@ -178,6 +192,21 @@ class Loader:
         """Let all caches together hold no more than this; each worker does so before its next order."""
         self._budget[0] = min(int(self._budget[0]), max(0, to_bytes))
 
+    def disk_news(self) -> str:
+        """What to say of the folder on disk: that it takes no more, once; else nothing."""
+        if self._told_of_disk or not self.statistics.disk_ended:
+            return ""
+        self._told_of_disk = True
+        return (
+            "nothing more is stored on disk: loading.disk holds all that loading.disk_mib allows, or its disk is full or "
+            "gone; what is not there is decoded each time that it is not in memory"
+        )
+
+    @property
+    def held_bytes(self) -> int:
+        """What all caches together held when each was heard of last."""
+        return self.statistics.held_bytes
+
     @property
     def statistics(self) -> CacheStatistics:
         """Of all workers' caches, as of what each has given back last."""
@@ -186,8 +215,9 @@ class Loader:
     def epoch(self, plan: Plan, epoch: int, *, epochs: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a training epoch from number ``start`` on: random crops, and whole batches alone.
 
-        Those before ``start`` are not read. Raises `DataError` ``too_few`` when there is not one batch, and
-        ``worker_lost`` when a worker was killed.
+        Those before ``start`` are not read. Raises `DataError` ``too_few`` when there is not one batch, and on the way
+        ``worker_lost`` when a worker was killed or found no memory, ``reading`` when the machine failed to read a
+        recording twice, and ``coding`` when a codec failed.
         """
         if self._batch_rows % plan.unit or self._batch_rows < plan.unit * self._world:
             raise DataError(
@@ -218,7 +248,7 @@ class Loader:
             shares = iter(self._loader)  # with workers that live on, always the one iterator, begun anew
             self._shares = shares
             for number in range(start, batches):
-                parts = [next(shares) for _ in range(self._parts)]
+                parts = [_sound(next(shares)) for _ in range(self._parts)]
                 waited = time.perf_counter() - asked
                 yield self._batch(plan, epoch, number, parts, waited)
                 asked = time.perf_counter()
@@ -282,49 +312,6 @@ class Loader:
         )
 
 
-class Faults:
-    """Trials that could not be read so far, each counted once however often it came.
-
-    ``limit``: how many may be before the run stops, ``share`` of the trials or one.
-    """
-
-    def __init__(self, trials: int, share: float, known: Iterable[Mapping[str, Any]] = ()) -> None:
-        """``known``: those of a run that is resumed, as `to_json` gave them."""
-        self.limit = max(1, int(share * trials))
-        self._by_row = {fault.row: fault for fault in (Fault(**values) for values in known)}
-
-    def __len__(self) -> int:
-        return len(self._by_row)
-
-    def __iter__(self) -> Iterator[Fault]:
-        return iter(self._by_row.values())
-
-    def add(self, faults: Iterable[Fault]) -> list[Fault]:
-        """Count the faults of a batch; those that are new."""
-        new = [fault for fault in faults if fault.row not in self._by_row]
-        self._by_row |= {fault.row: fault for fault in new}
-        return new
-
-    def check(self) -> None:
-        """`DataError` ``faults`` when more trials than ``limit`` could not be read."""
-        if len(self) > self.limit:
-            raise DataError(
-                "faults",
-                f"{len(self):,} trials could not be read, and no more than {self.limit:,} may (loading.faults): {self}; "
-                "repair or leave out the recordings, and resume",
-            )
-
-    def __str__(self) -> str:
-        """The first by name, the others counted."""
-        first = list(self._by_row.values())[:_NAMED]
-        named = "; ".join(f"{fault.id} ({fault.path}): {fault.message}" for fault in first)
-        return named + (f"; and {len(self) - _NAMED:,} more" if len(self) > _NAMED else "")
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """For the state of a run."""
-        return [fault._asdict() for fault in self]
-
-
 class _Orders(Sampler[Order]):
     """The orders of the epoch that is about to begin."""
 
@@ -336,4 +323,11 @@ class _Orders(Sampler[Order]):
 
 
 def _as_it_is(share: Share) -> Share:
+    return share
+
+
+def _sound(share: Share) -> Share:
+    """The share; `DataError` where its worker met what ends the run."""
+    if share.failure is not None:
+        raise DataError(*share.failure)
     return share

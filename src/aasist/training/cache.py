@@ -6,10 +6,12 @@ import copy
 import hashlib
 import mmap
 import os
+import re
 import tempfile
 import time
 import zlib
 from collections import OrderedDict
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,7 +27,10 @@ BLOCK_BYTES = mmap.PAGESIZE
 """Memory is taken and given back in pages."""
 
 _BLOCK_SAMPLES = BLOCK_BYTES // 2
+_ENTRY = re.compile(r"[0-9a-f]{40}\.pcm")
+"""Only files named so are counted and deleted: the folder may hold others."""
 _STALE_SECONDS = 3_600.0
+_KEPT_SHARE = 0.9
 
 
 @dataclass
@@ -45,6 +50,8 @@ class CacheStatistics:
     budget_bytes: int = 0
     stored_bytes: int = 0
     """Written to disk."""
+    disk_ended: int = 0
+    """Workers that store nothing more on disk: the folder holds what it may, or the disk is full or gone."""
 
     @property
     def hit_share(self) -> float:
@@ -57,7 +64,7 @@ class CacheStatistics:
 
 
 class WaveformCache:
-    """The waveforms of trials (N,) int16 in memory, the least recently used out first.
+    """Waveforms (N,) int16 in memory, the least recently used out first; a key is what tells one from all others.
 
     All lie in one mapping of ``budget_bytes``, a list of its pages each: none is ever moved, no gap is ever too small,
     and pages given up go back to the system. The mapping takes memory only as it fills. Measured with a budget of 64
@@ -79,33 +86,33 @@ class WaveformCache:
         self._free = np.arange(blocks - 1, -1, -1, dtype=np.int64)
         self._free_count = blocks
         self._pages = blocks
-        self._entries: OrderedDict[int, tuple[NDArray[np.int64], int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[NDArray[np.int64], int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, row: int) -> bool:
-        return row in self._entries
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._entries
 
     @property
     def held_bytes(self) -> int:
         """Whole pages of everything held: what it takes of the machine's memory."""
         return self.statistics.held_bytes
 
-    def get(self, row: int) -> Int16 | None:
-        """A copy of the waveform of ``row``, which now counts as just used, or None."""
-        entry = self._entries.get(row)
+    def get(self, key: Hashable) -> Int16 | None:
+        """A copy of the waveform of ``key``, which now counts as just used, or None."""
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries.move_to_end(row)
+        self._entries.move_to_end(key)
         self.statistics.hits += 1
         pages, count = entry
         return self._samples[pages].reshape(-1)[:count]
 
-    def put(self, row: int, samples: Int16) -> None:
-        """Keep ``samples`` (N,) for ``row``; the least recently used make room. What exceeds the budget is not kept."""
+    def put(self, key: Hashable, samples: Int16) -> None:
+        """Keep ``samples`` (N,) for ``key``; the least recently used make room. What exceeds the budget is not kept."""
         needed = -(-samples.nbytes // BLOCK_BYTES)
-        if row in self._entries or not needed or needed > self.statistics.budget_bytes // BLOCK_BYTES:
+        if key in self._entries or not needed or needed > self.statistics.budget_bytes // BLOCK_BYTES:
             return
         while self._free_count < needed or self.held_bytes + needed * BLOCK_BYTES > self.statistics.budget_bytes:
             self._evict()
@@ -116,7 +123,7 @@ class WaveformCache:
         if whole < needed:
             rest = samples[whole * _BLOCK_SAMPLES :]
             self._samples[pages[-1], : len(rest)] = rest
-        self._entries[row] = pages, len(samples)
+        self._entries[key] = pages, len(samples)
         self._count()
 
     def shrink(self, to_bytes: int) -> None:
@@ -154,18 +161,20 @@ class DiskTier:
 
     The system's page cache keeps what is read often and gives it up when memory is short. A file is taken only while
     the recording has the size and time it was decoded at, and when its checksum holds. ``limit_bytes`` bounds what the
-    folder holds; once it does, or the disk is full, nothing more is stored and training goes on: of a corpus read in
-    random order, no part is worth more than another. Holds audio of the recordings: the folder is its owner's alone.
+    folder holds; once it does, or the disk is full, nothing more is stored (``ended``) and training goes on: of a corpus
+    read in random order, no part is worth more than another. So that a folder does not stay full of what nobody reads any
+    more, the longest unread go when it is opened, until a tenth is free. Holds audio of the recordings: the folder is its
+    owner's alone.
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit_bytes: int) -> None:
         """Makes ``folder`` where it is missing; `AasistError` ``cache`` when it cannot be used."""
-        self._folder = Path(folder)
+        self._folder, self.ended = Path(folder), False
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryFile(dir=self._folder):
                 pass
-            self._left_bytes = max(0, limit_bytes - self._swept())
+            self._left_bytes = max(0, limit_bytes - self._swept(limit_bytes))
         except OSError as error:
             raise AasistError(
                 "cache",
@@ -179,20 +188,28 @@ class DiskTier:
         tier._left_bytes = self._left_bytes // processes
         return tier
 
-    def _swept(self) -> int:
-        """Bytes that are held; drafts that a process left when it died are deleted."""
-        held = 0
+    def _swept(self, limit_bytes: int) -> int:
+        """Bytes that are held, once the longest unread and drafts that a process left when it died are deleted."""
+        entries: list[tuple[int, int, Path]] = []
         for path in self._folder.glob("??/*"):
             with suppress(OSError):  # another process was faster
                 status = path.stat()
-                if path.suffix == ".pcm":
-                    held += status.st_size
+                if _ENTRY.fullmatch(path.name):
+                    entries.append((status.st_mtime_ns, status.st_size, path))
                 elif path.suffix == ".part" and time.time() - status.st_mtime > _STALE_SECONDS:
                     path.unlink()
+        held = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if held <= _KEPT_SHARE * limit_bytes:
+                break
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+                held -= size
         return held
 
     def key(self, path: str, options: str) -> str | None:
-        """What the decoded waveform of a recording depends on -> 40 hexadecimal digits; None where it cannot be seen."""
+        """What a waveform of a recording depends on (``options``: how it is made) -> 40 hexadecimal digits; None where
+        the recording cannot be seen."""
         try:
             status = Path(path).stat()
         except (OSError, ValueError):
@@ -212,12 +229,15 @@ class DiskTier:
             with suppress(OSError):
                 path.unlink()
             return None
+        with suppress(OSError):
+            os.utime(path)  # read just now: what is not goes first
         return np.array(body.view(np.int16))  # a copy: the map is closed here
 
     def put(self, key: str, samples: Int16) -> int:
         """Store ``samples`` under ``key``, whole or not at all; bytes written, 0 when there is no room."""
         size = samples.nbytes + _HEAD_BYTES
         if size > self._left_bytes:
+            self.ended = True
             return 0
         path = self._path(key)
         draft = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -231,7 +251,7 @@ class DiskTier:
         except OSError:
             with suppress(OSError):
                 draft.unlink()
-            self._left_bytes = 0  # full, or gone: it will not get better in this run
+            self._left_bytes, self.ended = 0, True  # full, or gone: it will not get better in this run
             return 0
         self._left_bytes -= size
         return size

@@ -1,7 +1,7 @@
 """Ranks: processes that train one model together, started by torchrun; without it, one rank alone.
 
-Data parallel, with one sum over the ranks a step: gradients, running statistics of the batch norms, the loss. Not
-PyTorch's wrapper: a rank whose part of a batch could not be decoded adds nothing and waits for none, weights that the
+Data parallel, with two sums over the ranks a step: the weights of the trials, by which the loss is divided; then
+gradients, running statistics of the batch norms and the loss. Not PyTorch's wrapper: a rank whose part of a batch could not be decoded adds nothing and waits for none, weights that the
 published model never uses need no search, and at 300,000 weights there is nothing to gain from summing while the
 backward pass still runs.
 """
@@ -94,6 +94,11 @@ def joined() -> Iterator[Ranks]:
         yield Ranks(rank, world, device)
     finally:
         distributed.destroy_process_group()
+
+
+def ranks_here() -> int:
+    """Ranks on this machine, which share its processors, memory and disk."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def require_divisible(batch: int, unit: int, ranks: Ranks) -> None:

@@ -31,7 +31,9 @@ class Loss:
     oc_spoof_margin: float = key(0.2, "cosine that spoofs shall be below, of oc-softmax", low=-1.0, high=1.0)
     rank_weight: float = key(0.0, "weight of the ranking loss within pairs beside it", low=0.0)
     head_weight: float = key(
-        0.0, "weight of the same loss of a linear head on the encoder, which teaches it and is left out of the model",
+        0.0,
+        "weight of the same loss (with oc-softmax, of cross-entropy: a head has no cosine) of a linear head on the encoder,"
+        " which teaches it and is left out of the model",
         low=0.0,
     )  # fmt: skip
 
@@ -71,7 +73,8 @@ def class_weights(loss: Loss, labels: Tensor) -> Tensor:
 
 
 def row_losses(loss: Loss, logits: Tensor, labels: Tensor, out: nn.Linear | None = None) -> Tensor:
-    """Logits (B, 2), labels (B,) -> the loss (B,) of each trial, before any weight.
+    """Logits (B, 2), labels (B,) -> the loss (B,) of each trial, before any weight; without ``out``, cross-entropy in
+    place of OC-Softmax.
 
     Where the published code takes the mean weighted by class, smoothing there weighs each class's part by the class;
     here a trial's whole loss has the weight of its own class. Without smoothing the two are one.
@@ -81,8 +84,9 @@ def row_losses(loss: Loss, logits: Tensor, labels: Tensor, out: nn.Linear | None
     entropy = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=loss.smoothing)
     if loss.kind != "focal":
         return entropy
-    right = torch.softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
-    return (1 - right) ** loss.focal_gamma * entropy
+    own, other = (logits.gather(1, of.unsqueeze(1)).squeeze(1) for of in (labels, 1 - labels))
+    # (1 - p)^gamma by its logarithm: the power itself has no finite gradient at p = 1 where gamma is below 1.
+    return torch.exp(loss.focal_gamma * functional.logsigmoid(other - own)) * entropy
 
 
 def _one_class(loss: Loss, cosines: Tensor, labels: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ class Shrinkable(Protocol):
         """What it may hold now."""
         ...
 
+    @property
+    def held_bytes(self) -> int:
+        """What it was last known to hold."""
+        ...
+
     def shrink_cache(self, to_bytes: int) -> None:
         """Hold no more than this from now on."""
         ...
@@ -69,8 +74,8 @@ def resident_bytes() -> int:
 class MemoryGuard:
     """Looks at the memory between two steps; caches give way first, and the run ends cleanly before it would be killed.
 
-    ``peak`` is what a step took beyond what is held between two steps, so far: it will be needed again.
-    ``must_stop``: not even an empty cache leaves enough, and the loop should save and end.
+    ``peak`` is what a step took beyond what is held between two steps, since ``forget`` was called: the most so far will
+    be needed again. ``must_stop``: not even an empty cache leaves enough, and the loop should save and end.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class MemoryGuard:
         available: Callable[[], int] | None = None,
         total: int | None = None,
         peak: Callable[[], int] | None = None,
+        forget: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         total = total_bytes(limit_bytes) if total is None else total
@@ -88,29 +94,39 @@ class MemoryGuard:
         self.must_stop = False
         self.shrinks = 0
         self._available = available or (lambda: available_bytes(limit_bytes))
-        self._peak = peak or step_peak_bytes
+        self._peak, self._forget = peak or step_peak_bytes, forget or forget_peak
+        self._most_bytes = 0
+        self._has_shrunk = False
         self._clock = clock
         self._next = clock()
-        self._short = False
-        if peak is None:
-            forget_peak()
+        self._forget()
 
     def check(self, cache: Shrinkable) -> None:
         """Look, at most once a second, and act. Call it between two steps: nothing else is a moment to collect at."""
         if self._clock() < self._next:
             return
-        left = self._available() - self._peak()
-        if left >= self.reserve_bytes:
-            self._short = False
-        else:
-            # What workers were told a step ago, they have done by now.
-            self.must_stop |= left < self.stop_bytes and (self._short or not cache.cache_bytes)
+        left = self._available() - self._step_peak()
+        if left < self.reserve_bytes:
             if cache.cache_bytes:
-                cache.shrink_cache(max(0, cache.cache_bytes - 2 * (self.reserve_bytes - left)))
+                # A budget that is not used up is nothing that could be given back.
+                held = min(cache.cache_bytes, cache.held_bytes)
+                cache.shrink_cache(0 if left < self.stop_bytes else max(0, held - 2 * (self.reserve_bytes - left)))
                 self.shrinks += 1
-            self._short = True
+                self._has_shrunk = True
+            else:  # what caches were told a step ago, they have done by now
+                self.must_stop |= left < self.stop_bytes
             relieve()
         self._next = self._clock() + CHECK_SECONDS
+
+    def _step_peak(self) -> int:
+        """The most that a step took so far. What the cache of this very process has given back meanwhile would look like a
+        step's, as much as was gained: after a shrink the measuring begins anew."""
+        if self._has_shrunk:
+            self._forget()
+            self._has_shrunk = False
+        else:
+            self._most_bytes = max(self._most_bytes, self._peak())
+        return self._most_bytes
 
     @property
     def warning(self) -> str:

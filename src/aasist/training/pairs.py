@@ -11,26 +11,42 @@ from aasist.trial import NO_ATTACK, Booleans, Strings, Trials, strings
 COPY, MIXED, SHARED = 0, 1, 2
 """Kinds of pairs."""
 
+SOURCE = "source"
+"""The usual column of sources; where no corpus has it, speakers stand in for all."""
+
 
 class Pairs:
     """Trials by what a pair may be drawn from.
 
     Three kinds: a recording and its *copy* (one value in the column ``pair``: they say the same in one voice over one
-    channel); *shared*, two trials of one source (the value of the column ``within``, or of ``speaker`` or ``corpus``
-    where that is not known); and *mixed*, two trials of any sources. Sources are drawn by the square root of the spoofs
-    (of mixed pairs: the trials of the class) that they hold, within one the speakers of bona fide trials and the attacks
-    of spoofs evenly. A trial that has a copy is drawn with it alone.
+    channel); *shared*, two trials of one source (the value of the column ``within``, or the speaker where that is not
+    known, or the corpus); and *mixed*, two trials of any sources. Sources are drawn by the square root of the spoofs (of
+    mixed pairs: the trials of the class) that they hold, within one the speakers of bona fide trials and the attacks of
+    spoofs evenly. A trial that has a copy is drawn with it alone.
+
+    A source is one whatever corpora it stands in: manifests of one campaign share them. A speaker is one within his
+    corpus: corpora count theirs from 1.
     """
 
-    def __init__(self, trials: Trials, *, within: str = "source") -> None:
+    def __init__(self, trials: Trials, *, within: str = SOURCE) -> None:
+        """Raises `DataError` ``no_column`` where no corpus has the column ``within``, unless that is the usual one."""
         assert trials.bonafide is not None
+        if within != SOURCE and within not in trials.columns:
+            raise DataError(
+                "no_column",
+                f"{trials.source}: no column {within!r} for pairs to be drawn within (sampling.within); there are: "
+                f"{', '.join(sorted(trials.columns))}",
+            )
         labels, unknown = trials.bonafide, strings([""] * len(trials))
-        columns = [trials.columns.get(name, unknown) for name in ("pair", within, "speaker", "corpus", "attack")]
-        pair, source, speaker, corpus, attack = columns
+        pair, speaker, corpus, attack = (
+            trials.columns.get(name, unknown) for name in ("pair", "speaker", "corpus", "attack")
+        )
+        own = np.strings.add(np.strings.add(corpus, "/"), _first_known(speaker, unknown))
+        source = unknown if within == "speaker" else trials.columns.get(within, unknown)
         has_copy = _both_classes(pair, labels) & np.asarray(pair != "")
         self._copies = _Sources(pair, unknown, labels, np.flatnonzero(has_copy))
         self._sources = _Sources(
-            _first_known(source, speaker, corpus), np.where(labels, speaker, attack), labels, np.flatnonzero(~has_copy)
+            _first_known(source, own), np.where(labels, own, attack), labels, np.flatnonzero(~has_copy)
         )
         self._name = trials.source
 

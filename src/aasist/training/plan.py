@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aasist.keys import key
+from aasist.keys import RecipeError, key
 from aasist.training.draws import Purpose, generator
-from aasist.training.pairs import Pairs
+from aasist.training.pairs import SOURCE, Pairs
 from aasist.training.recordings import DataError, Integers, require_both_classes
 from aasist.trial import NO_ATTACK, Strings, Trials, strings
 
@@ -32,7 +32,11 @@ class Sampling:
         "groups that are given equal shares, outermost first",
         choices=("class", "corpus", "attack"),
     )
-    within: str = key("source", "column whose value the members of a pair share; where trials have none, their speaker")
+    within: str = key(
+        SOURCE,
+        "column whose value, in whatever corpus, the members of a pair share; where trials have none, their speaker in "
+        "their corpus",
+    )
     copies: float = key(0.4, "share of the pairs that are a recording and its copy (one value of the column pair)",
                         low=0.0, high=1.0)  # fmt: skip
     mixed: float = key(0.2, "share of the pairs whose members come from anywhere", low=0.0, high=1.0)
@@ -40,6 +44,13 @@ class Sampling:
         0.6, "probability that the members of a pair share their draws, as a copy and its recording always do",
         low=0.0, high=1.0,
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.copies + self.mixed > 1 + 1e-9:
+            raise RecipeError(
+                "sampling.copies and sampling.mixed are shares of the pairs, and must be at most 1 together, got "
+                f"{self.copies:g} and {self.mixed:g}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +92,8 @@ def plan(trials: Trials, sampling: Sampling, seed: int, epoch: int) -> Plan:
     ``epoch_trials``, within each the corpora, within each the attacks (or whatever ``balance`` says), and within a
     group takes all trials equally often but for one. ``pairs``: see `Pairs`.
 
-    Raises `DataError` ``no_class`` when a class has no trials, ``too_few`` when no pair can be made.
+    Raises `DataError` ``no_class`` when a class has no trials, ``too_few`` when no pair can be made, ``no_column`` when
+    pairs are to be drawn within a column that there is not.
     """
     require_both_classes(trials)
     random = generator(seed, Purpose.ORDER, epoch)

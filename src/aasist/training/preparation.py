@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,14 +12,14 @@ from aasist.errors import AudioError
 from aasist.session import Float32
 from aasist.training.augment.bank import NoiseBank
 from aasist.training.augment.chain import Augmenter
-from aasist.training.augment.codec import CodecRoundTrip
+from aasist.training.augment.codec import drawn_codec
 from aasist.training.augment.recipe import band_masks
 from aasist.training.batches import Batch
 from aasist.training.draws import Purpose, generator, row_keys
 from aasist.training.reader import Coding
 from aasist.training.recipe import Recipe
 from aasist.training.step import Ready
-from aasist.training.waveforms import FULL_SCALE, Crop, decoded
+from aasist.training.waveforms import Crop, as_floats, decoded
 from aasist.trial import Trials
 
 SPEAKERS = 200
@@ -40,8 +41,11 @@ class Preparation:
             bank = (bank or NoiseBank({})).with_speech(_speech(train, recipe.crop, recipe.seed))
         self.noise_sha256 = None if bank is None else bank.sha256
         self._augmenter = Augmenter(augment, bank)
-        self.coding: Coding | None = CodecRoundTrip(augment.codec) if augment.codec.probability else None
-        """What workers do to a crop."""
+        self.coding: Coding | None = None
+        """What workers put a recording through, by the key of its draws."""
+        if augment.codec.probability:
+            augment.codec.require_usable()
+            self.coding = functools.partial(drawn_codec, augment.codec)
 
     def __call__(self, batch: Batch) -> Ready:
         pairs = torch.from_numpy(batch.pairs()) if self._has_pairs else torch.empty((0, 2), dtype=torch.int64)
@@ -60,6 +64,6 @@ def _speech(train: Trials, crop: Crop, seed: int) -> Iterator[Float32]:
     rows = np.flatnonzero(np.asarray(train.bonafide))
     for row in generator(seed, Purpose.BANK, 1).permutation(rows)[:SPEAKERS].tolist():
         try:
-            yield decoded(str(train.columns["path"][row]), crop).astype(np.float32) * np.float32(1 / FULL_SCALE)
+            yield as_floats(decoded(str(train.columns["path"][row]), crop))
         except AudioError:
             continue

@@ -131,6 +131,12 @@ class Recipe:
         architecture = self.model.resolved()
         if self.loss.kind == "oc-softmax" and architecture.readout != "cosine":
             raise RecipeError("loss.kind oc-softmax compares cosines: set model.readout to cosine too")
+        if self.loss.kind == "oc-softmax" and architecture.dropouts[3]:
+            *others, last = architecture.dropouts
+            raise RecipeError(
+                "loss.kind oc-softmax compares cosines, and dropout of the readout makes them more than 1: set "
+                f"model.dropouts to {','.join(f'{share:g}' for share in others)},0 (the last is {last:g})"
+            )
         if self.loss.rank_weight and self.sampling.mode != "pairs":
             raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
         if self.optimiser.clip_norm == 0:
@@ -181,14 +187,24 @@ def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def resolved_text(recipe: Recipe) -> str:
-    """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``."""
+    """The recipe with every key, as TOML that `read_recipe` reads back; the architecture in full, none as ``"none"``.
+
+    Raises `RecipeError` where a value is none that TOML can hold.
+    """
     architecture = recipe.model.resolved()
-    return in_toml(
+    text = in_toml(
         {
             name: getattr(architecture, name.rpartition(".")[2], value) if name.startswith("model.") else value
             for name, value in values_of(recipe).items()
         }
     )
+    try:
+        again = SHELF.parsed(text.encode().decode())
+    except ValueError as error:
+        raise RecipeError(f"the recipe cannot be written as TOML: {error}") from error
+    if again != in_full(recipe):
+        raise RecipeError("the recipe cannot be written as TOML: it would be read back as another")
+    return text
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:

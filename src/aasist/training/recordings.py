@@ -26,8 +26,8 @@ _STAT_FILES = 1_000
 
 
 class DataError(AasistError):
-    """The data cannot be trained on, or no longer: codes ``no_class``, ``missing_audio``, ``too_few``, ``faults``,
-    ``worker_lost``."""
+    """The data cannot be trained on, or no longer: codes ``no_class``, ``no_column``, ``missing_audio``, ``too_few``,
+    ``faults``, ``reading``, ``coding``, ``worker_lost``."""
 
 
 def gathered(corpora: Iterable[tuple[str, Trials, str | os.PathLike[str]]]) -> Trials:
@@ -35,8 +35,8 @@ def gathered(corpora: Iterable[tuple[str, Trials, str | os.PathLike[str]]]) -> T
 
     ``corpus`` is the name given here where the trials do not say themselves; of two roots under one name the second is
     ``name-2``. Columns that some corpora lack are empty there. Ids that stand in two corpora get the names of theirs in
-    front (``asvspoof5/T_01``), and so do all values of ``pair``. Raises `ProtocolError` for trials without labels or
-    without paths, and for two that are one recording.
+    front (``asvspoof5/T_01``), and so do all values of ``pair``; those of ``source`` stay: one name is one source. Raises
+    `ProtocolError` for trials without labels or without paths, and for two that are one recording by whatever name.
     """
     parts: list[Trials] = []
     names: list[str] = []
@@ -80,7 +80,7 @@ def _joined(parts: Sequence[Trials], names: Sequence[str]) -> Trials:
     ids = np.concatenate([part.ids for part in parts])
     if _twice(ids) is not None:
         ids = _prefixed(corpora, ids)
-    if (path := _twice(columns["path"])) is not None:
+    if (path := _twice(_real(columns["path"]))) is not None:
         raise ProtocolError("the recording stands in two of the corpora given", path=path)
     if (trial := _twice(ids)) is not None:
         raise ProtocolError(f"two trials have the id {trial!r}", path=parts[0].source)
@@ -91,6 +91,20 @@ def _joined(parts: Sequence[Trials], names: Sequence[str]) -> Trials:
 def _prefixed(names: Strings, texts: Strings) -> Strings:
     """``name/text`` (N,); an empty text stays one."""
     return np.where(np.asarray(texts == ""), texts, np.strings.add(np.strings.add(names, "/"), texts))
+
+
+def _real(paths: Strings) -> Strings:
+    """Where recordings (N,) lie once links and ``..`` are followed; folders are looked at once each."""
+    folders: dict[str, str] = {}
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found = f"{folders[folder]}/{name}"
+        return os.path.realpath(found) if name in ("", "..") or Path(found).is_symlink() else found
+
+    return strings(map(real, paths.tolist()))
 
 
 def _twice(texts: Strings) -> str | None:

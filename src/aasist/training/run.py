@@ -31,6 +31,11 @@ RECIPE, ENVIRONMENT, METRICS, LOG = "recipe.toml", "environment.json", "metrics.
 LAST, BEST, AVERAGED, STATE = "last.safetensors", "best.safetensors", "averaged.safetensors", "state.safetensors"
 DEV_SCORES = "dev-scores.tsv"
 LOCK = ".lock"
+WRITTEN = (RECIPE, ENVIRONMENT, METRICS, LOG, LAST, BEST, AVERAGED, STATE, DEV_SCORES)
+"""All that a run leaves in its folder, the recipe first: where it stands, a run was begun."""
+
+_held: set[Path] = set()
+"""Folders that this process trains in."""
 
 _PACKAGES = ("aasist", "torch", "numpy", "safetensors", "soundfile", "soxr", "av")
 
@@ -52,18 +57,24 @@ class Run:
         self.folder, self._is_new = folder, not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._place = folder.resolve()
+            if self._place in _held:  # a lock of this process is none against itself
+                raise RunError("in_use", f"{folder}: this process trains in it already")
             self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise RunError(
                 "write", f"cannot write into {folder}: {error.strerror or error}; name another folder (-o)"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            # Not flock, which workers would inherit and hold when this process is killed. It is lost as soon as this process
+            # closes the file, by whatever descriptor: nothing else opens it.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
             os.close(self._lock)
             raise RunError("in_use", f"{folder}: another process trains in it; wait for it, or end it") from error
         except OSError:
             pass  # a file system without locks
+        _held.add(self._place)
         for draft in folder.glob(".*.part"):  # of a process that was killed
             with suppress(OSError):
                 draft.unlink()
@@ -75,6 +86,7 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._lock)
+        _held.discard(self._place)
         if not (self.folder / RECIPE).exists():  # nothing came of it
             with suppress(OSError):
                 (self.folder / LOCK).unlink()
@@ -84,9 +96,10 @@ class Run:
     def begin(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Write down what is about to be run; `RunError` ``run_exists`` where something was run here before."""
         require_no_run(self.folder)
-        self.write(METRICS, b"")
-        self._environment([environment])
+        # The recipe first: a start that is killed here leaves a run to resume, not files of nobody.
         self.write(RECIPE, resolved_text(recipe).encode())
+        self._environment([environment])
+        self.write(METRICS, b"")
 
     def resume(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Add a start to what is written down, with the recipe as it is now.
@@ -98,16 +111,14 @@ class Run:
         changed = differences(kept, recipe)
         if changed:
             named = "; ".join(f"{name}: {was!r} in the run, {now!r} now" for name, (was, now) in changed.items())
-            raise RunError("other_recipe", f"{self.folder} was begun with another recipe: {named}")
-        starts = self._starts()
-        was, now = starts[0].get("data", {}), environment.get("data", {})
-        others = [role for role in now if role in was and was[role]["sha256"] != now[role]["sha256"]]
-        if others:
             raise RunError(
-                "other_data",
-                f"{self.folder} was begun on other trials for {' and '.join(others)} (ids, labels, paths or sizes of files "
-                f"differ; {ENVIRONMENT} has their fingerprints): give the same data, or begin another run",
+                "other_recipe",
+                f"{self.folder} was begun with another recipe: {named}; give these as they were, or no recipe: it goes on "
+                "with its own",
             )
+        starts = self._starts()
+        if starts:
+            self._require_same_data(starts[0].get("data", {}), environment.get("data", {}))
         self._environment([*starts, environment])
         self.write(RECIPE, resolved_text(recipe).encode())
 
@@ -122,7 +133,7 @@ class Run:
 
     def save(self, model: Aasist, tensors: Mapping[str, Tensor], progress: Progress) -> None:
         """The last weights, and the state that goes with them."""
-        progress.metrics_bytes = (self.folder / METRICS).stat().st_size
+        progress.metrics_bytes = self._settled_metrics()
         self.save_model(LAST, model)
         self.write(STATE, state.to_bytes(tensors, progress))
 
@@ -145,14 +156,29 @@ class Run:
         """One line more in the log, with the time."""
         self._append(LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
 
-    def cut_metrics(self, size_bytes: int) -> None:
-        """Drop what stands in metrics.jsonl behind ``size_bytes``: it was written after the state, and will be again."""
-        path = self.folder / METRICS
+    def cut_metrics(self, size_bytes: int) -> int:
+        """Drop what stands in metrics.jsonl behind ``size_bytes``: it was written after the state, and will be again.
+
+        Bytes that are missing there: none, unless somebody else shortened it. Then it is cut behind its last whole line.
+        """
         try:
-            if not path.exists():
-                path.touch()
-            if path.stat().st_size > size_bytes:
-                os.truncate(path, size_bytes)
+            with open(self.folder / METRICS, "a+b") as file:
+                held = file.tell()
+                if held < size_bytes:
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+                elif held > size_bytes:
+                    file.truncate(size_bytes)
+        except OSError as error:
+            raise self._unwritten(METRICS, error) from error
+        return max(0, size_bytes - held)
+
+    def _settled_metrics(self) -> int:
+        """Length of metrics.jsonl, all of it on the disk: after a failure of power no state speaks of lines that are lost."""
+        try:
+            with open(self.folder / METRICS, "ab") as file:
+                os.fsync(file.fileno())
+                return file.tell()
         except OSError as error:
             raise self._unwritten(METRICS, error) from error
 
@@ -170,10 +196,26 @@ class Run:
             f"cannot write {self.folder / name}: {error.strerror or error}; {there}make room and go on with --resume",
         )
 
+    def _require_same_data(self, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """`RunError` ``other_data`` where a role's fingerprint is another, or there is one on one side alone."""
+        prints = {role: [side.get(role, {}).get("sha256", "none") for side in (was, now)] for role in {**was, **now}}
+        others = [
+            f"{role}: {one[:8]} in the run, {other[:8]} now" for role, (one, other) in prints.items() if one != other
+        ]
+        if others:
+            raise RunError(
+                "other_data",
+                f"{self.folder} was begun on other data: {'; '.join(others)} (fingerprints of ids, labels, paths, sizes of "
+                "files, and columns that sampling goes by): give the same data, or begin another run",
+            )
+
     def _starts(self) -> list[dict[str, Any]]:
+        """The starts so far; none where the run was stopped while it began."""
+        if not (self.folder / ENVIRONMENT).exists() and not (self.folder / STATE).exists():
+            return []
         try:
             starts = json.loads((self.folder / ENVIRONMENT).read_text(encoding="utf-8"))["starts"]
-            return [dict(start) for start in starts] or [{}]
+            return [dict(start) for start in starts]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError("state", f"{self.folder / ENVIRONMENT}: not the record of a run: {error}") from error
 
@@ -194,9 +236,16 @@ def require_run(folder: Path) -> None:
 
 
 def require_no_run(folder: Path) -> None:
-    """`RunError` ``run_exists`` where ``folder`` holds a run."""
-    if (folder / RECIPE).exists():
+    """`RunError` ``run_exists`` where ``folder`` holds a run, or a file that one would write over."""
+    there = [name for name in WRITTEN if os.path.lexists(folder / name)]
+    if RECIPE in there:
         raise RunError("run_exists", f"{folder} holds a run: go on with it by --resume, or name another folder (-o)")
+    if there:
+        raise RunError(
+            "run_exists",
+            f"{folder} holds no run (there is no {RECIPE}) and files that one would write over, {', '.join(there)}: name "
+            "another folder (-o)",
+        )
 
 
 def environment(

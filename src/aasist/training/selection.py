@@ -20,8 +20,13 @@ TRAIN, DEV = "train", "dev"
 OWN_NAMES = {TRAIN: ("train", "training"), DEV: ("dev", "development", "validation", "valid", "val")}
 """What corpora and manifests call the subset of each role, in the order in which they are looked for."""
 
-EVALUATION = re.compile(r"(.*[_-])?(eval|evaluation|test|testing|progress|hidden\d*)", re.IGNORECASE)
-"""Names of subsets that figures are published on; they take no part in training or in choosing."""
+EVALUATION = re.compile(
+    r"(?<![^\W\d_])(evals?|evaluation|evalset|tests?|testing|testset|progress|hidden)(?![^\W\d_])", re.IGNORECASE
+)
+"""A word in the name of a subset that figures are published on; it takes no part in training or in choosing."""
+
+SAMPLED_BY = ("corpus", "source", "speaker", "attack", "pair")
+"""Columns that plans of epochs go by, besides the one that ``sampling.within`` names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +43,8 @@ class Selected:
         return self.trials.take(self.train if role == TRAIN else self.dev)
 
 
-def select(data: Data) -> Selected:
-    """The trials that a recipe's ``data`` names, all recordings there.
+def select(data: Data, *, within: str = "source") -> Selected:
+    """The trials that a recipe's ``data`` names, all recordings there; ``within`` is its ``sampling.within``.
 
     Raises `AasistError`: nothing named, a subset that is for evaluation, a corpus without a subset for the role, a class
     without trials, recordings that are missing, one that stands in both roles.
@@ -60,7 +65,7 @@ def select(data: Data) -> Selected:
         digest, first = hashlib.sha256(), 0
         for own, name, part, _ in parts:
             if own == role:
-                for line in _lines(name, part, sizes[first : first + len(part)]):
+                for line in _lines(name, part, sizes[first : first + len(part)], (*SAMPLED_BY, within)):
                     digest.update(line.encode(errors="surrogateescape"))
             first += len(part)
         fingerprints[role] = digest.hexdigest()
@@ -82,16 +87,17 @@ def _read(given: str, role: str, wanted: str | None, *, alone: bool) -> tuple[st
         column = whole.columns.get("subset")
         subsets = () if column is None else tuple(filter(None, dict.fromkeys(column.tolist())))
     subset = _subset(given, subsets, role, wanted, alone=alone)
+    tests = CORPORA[name].tests
+    _require_not_for_evaluation(given, subset, tests)
     trials = read_corpus(name, root, subset)
     column = trials.columns.get("subset")
     for value in () if column is None else np.unique(column).tolist():
-        _require_not_for_evaluation(given, value)
+        _require_not_for_evaluation(given, value, tests)
     return name, trials, root
 
 
 def _subset(given: str, subsets: tuple[str, ...], role: str, wanted: str | None, *, alone: bool) -> str:
     if wanted is not None:
-        _require_not_for_evaluation(given, wanted)
         return wanted
     own = next((name for name in OWN_NAMES[role] if name in subsets), None)
     if own is not None:
@@ -106,17 +112,21 @@ def _subset(given: str, subsets: tuple[str, ...], role: str, wanted: str | None,
     )
 
 
-def _require_not_for_evaluation(given: str, subset: str) -> None:
-    if EVALUATION.fullmatch(subset):
+def _require_not_for_evaluation(given: str, subset: str, tests: tuple[str, ...]) -> None:
+    if subset in tests or EVALUATION.search(subset):
         raise AasistError(
             "usage", f"{given}: the subset {subset!r} is for evaluation, and takes no part in training or in choosing the "
             "weights; name another (data.train_subset, data.dev_subset)",
         )  # fmt: skip
 
 
-def _lines(name: str, trials: Trials, sizes: Integers) -> Iterator[str]:
-    """What a fingerprint is of: corpus, id, label, path below the root and size of each trial, in order."""
+def _lines(name: str, trials: Trials, sizes: Integers, sampled_by: tuple[str, ...]) -> Iterator[str]:
+    """What a fingerprint is of: corpus, id, label, path below the root and size of each trial, in order, and the columns
+    that decide when it comes; one that the trials lack counts as empty."""
     assert trials.bonafide is not None
     columns = (trials.ids.tolist(), trials.bonafide.tolist(), trials.columns["path"].tolist(), sizes.tolist())
-    for trial, bonafide, path, size in zip(*columns, strict=True):
-        yield f"{name}\t{trial}\t{'bonafide' if bonafide else 'spoof'}\t{path}\t{size}\n"
+    more = [
+        trials.columns[column].tolist() if column in trials.columns else [""] * len(trials) for column in sampled_by
+    ]
+    for trial, bonafide, path, size, *sampled in zip(*columns, *more, strict=True):
+        yield "\t".join((name, trial, "bonafide" if bonafide else "spoof", path, str(size), *sampled)) + "\n"

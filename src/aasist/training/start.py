@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import json
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,13 +15,16 @@ import torch
 from aasist.errors import AasistError
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
-from aasist.training.distributed import Ranks, joined
+from aasist.training.distributed import Ranks, joined, ranks_here
 from aasist.training.events import require_tensorboard
-from aasist.training.loop import End, Listener, Silent, Training
+from aasist.training.journal import Listener, Silent
+from aasist.training.loop import End, Training
 from aasist.training.precision import resolved
 from aasist.training.recipe import Recipe
-from aasist.training.run import STATE, Run, environment, require_no_run, require_run
+from aasist.training.run import METRICS, STATE, Run, environment, require_no_run, require_run
 from aasist.training.selection import DEV, TRAIN, Selected, select
+
+Answer = TypeVar("Answer")
 
 
 def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = False) -> End:
@@ -30,25 +35,13 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
     """
     if recipe.run.tensorboard:
         require_tensorboard()
-    (require_run if resume else require_no_run)(folder)
     with joined() as ranks, ExitStack() as stack:
         torch.set_num_threads(recipe.run.threads or _threads())
-        run = stack.enter_context(Run(folder)) if ranks.first else None
-        selected = select(recipe.data)
+        run = by_first(ranks, lambda: stack.enter_context(_opened(folder, resume=resume)))
+        # A run is what it was begun in, not what auto may be where it goes on.
+        recipe = replace(recipe, precision=resolved(recipe.precision, ranks.device).name)
+        selected = select(recipe.data, within=recipe.sampling.within)
         training = Training(recipe, selected, ranks, run, listener if ranks.first else Silent())
-        if run is not None:
-            precision = resolved(recipe.precision, ranks.device).name
-            data = {role: vars(facts) for role, facts in _facts(selected).items()}
-            if training.preparation.noise_sha256 is not None:
-                data["noise"] = {"sha256": training.preparation.noise_sha256}
-            facts = environment(recipe, data, precision=precision, device=str(ranks.device), world=ranks.world)
-            (run.resume if resume else run.begin)(recipe, facts)
-        content = ranks.shared(run.state() if run is not None and resume else None)
-        if content is not None:
-            training.restore(content, str(folder / STATE))
-        if run is not None:
-            run.cut_metrics(training.progress.metrics_bytes)
-        training.say(_greeting(training, ranks, resumed=content is not None))
         loader = stack.enter_context(
             Loader(
                 selected.trials,
@@ -63,15 +56,60 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
                 pin=ranks.device.type == "cuda",
             )
         )
+        content = ranks.shared(by_first(ranks, lambda: _begun(training, resume=resume)))
+        if content is not None:
+            training.restore(content, str(folder / STATE))
+        lost_bytes = 0 if run is None else run.cut_metrics(training.progress.metrics_bytes)
+        if lost_bytes:
+            training.say(f"{folder / METRICS} was shortened: its last {lost_bytes:,} bytes are missing, and stay so")
+        training.say(_greeting(training, ranks, resumed=content is not None))
         end = training.go(loader)
         if end.reason == "memory":
             raise AasistError("memory", training.guard.warning)
         return end
 
 
+def by_first(ranks: Ranks, ask: Callable[[], Answer]) -> Answer | None:
+    """What ``ask`` gives the first rank, None on the others, which do not ask. An `AasistError` of the first is raised on
+    all: none waits for a rank that is gone."""
+    answer, refusal = None, None
+    if ranks.first:
+        try:
+            answer = ask()
+        except AasistError as error:
+            refusal = error
+    told = ranks.shared(None if refusal is None else json.dumps([refusal.code, refusal.message]).encode())
+    if refusal is not None:
+        raise refusal
+    if told is not None:
+        raise AasistError(*json.loads(told))
+    return answer
+
+
+def _opened(folder: Path, *, resume: bool) -> Run:
+    """The folder of a run that is to begin, or to go on."""
+    (require_run if resume else require_no_run)(folder)
+    return Run(folder)
+
+
+def _begun(training: Training, *, resume: bool) -> bytes | None:
+    """Write down that the run begins or goes on -> the state that it goes on from, None without one."""
+    run, recipe, ranks = training.run, training.recipe, training.ranks
+    assert run is not None
+    data = {role: vars(facts) for role, facts in _facts(training.selected).items()}
+    if training.preparation.noise_sha256 is not None:
+        data["noise"] = {"sha256": training.preparation.noise_sha256}
+    facts = environment(recipe, data, precision=recipe.precision, device=str(ranks.device), world=ranks.world)
+    if not resume:
+        run.begin(recipe, facts)
+        return None
+    run.resume(recipe, facts)
+    return run.state()
+
+
 def _threads() -> int:
     """Processors for torch: those of the process, shared among the ranks on this machine."""
-    return max(1, available_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, available_threads() // ranks_here())
 
 
 @dataclass(frozen=True)

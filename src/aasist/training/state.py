@@ -29,7 +29,7 @@ class Progress:
     best_eer: float | None = None
     best_epoch: int | None = None
     worse_epochs: int = 0
-    """Epochs since the best."""
+    """Epochs since one was better than all before it."""
     averaged: int = 0
     """Models in the average."""
     skipped: int = 0
@@ -40,7 +40,7 @@ class Progress:
     epoch_loss: float = 0.0
     epoch_steps: int = 0
     faults: list[dict[str, Any]] = field(default_factory=list)
-    """Trials that could not be read so far, as `aasist.training.batches.Faults` has them."""
+    """Trials that could not be read so far, as `aasist.training.faults.Faults` has them."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl; what is longer was written after this state and is written again."""
     seconds: float = 0.0

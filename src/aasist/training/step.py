@@ -48,6 +48,8 @@ class Outcome:
     skipped: bool
     stop: str
     """Why some rank asked to stop; empty where none did."""
+    faults: int
+    """Trials of the step that could not be read, on all ranks."""
 
 
 STOPS = ("signal", "memory")
@@ -76,18 +78,19 @@ class Learner:
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision.scaled)
         self.statistics = [b for norm in norms_of(self.model) for b in norm.buffers() if b.dtype.is_floating_point]
 
-    def take(self, batches: Sequence[Ready], step: int, horizon: int, *, stop: str = "") -> Outcome:
+    def take(self, batches: Sequence[Ready], step: int, horizon: int, *, stop: str = "", faults: int = 0) -> Outcome:
         """Step number ``step`` on what makes it up: as many batches as ``optimiser.accumulate`` says. All ranks come here
-        together, ``stop`` is what this one asks for."""
+        together; ``stop`` is what this one asks for, ``faults`` how many of its trials could not be read."""
         rate = learning_rate(self.recipe.schedule, self.recipe.optimiser.learning_rate, step, horizon)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self._train_mode()
         self.optimiser.zero_grad(set_to_none=False)
-        before, total = [statistics.clone() for statistics in self.statistics], self._total(batches)
-        sums = torch.tensor([0.0, *(float(stop == reason) for reason in STOPS)], device=self.ranks.device)
-        for batch in batches:
-            if len(batch.labels):
+        before = [statistics.clone() for statistics in self.statistics]
+        total, together = self._total(batches)
+        sums = torch.tensor([0.0, faults, *(stop == reason for reason in STOPS)], device=self.ranks.device)
+        for batch, taken in zip(batches, together, strict=True):
+            if taken and len(batch.labels):
                 seed_dropout(self.recipe.seed, batch.epoch, batch.number, self.ranks.rank)
                 loss = self._loss(batch, total)
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -96,16 +99,16 @@ class Learner:
         self.scaler.unscale_(self.optimiser)
         most = self.recipe.optimiser.clip_norm
         norm = float(nn.utils.clip_grad_norm_(self.parameters, math.inf if most is None else most))
-        value, *asked = sums.tolist()
-        skipped = not math.isfinite(value) or (not math.isfinite(norm) and not self.precision.scaled)
+        value, faulty, *asked = sums.tolist()
+        skipped = not (math.isfinite(value) and math.isfinite(norm))
         if skipped:
             for statistics, kept in zip(self.statistics, before, strict=True):
                 statistics.copy_(kept)  # what is not finite would stay in a running mean for good
         else:
-            self.scaler.step(self.optimiser)  # and none, in fp16, where the scale made a gradient too large
-        self.scaler.update()
+            self.scaler.step(self.optimiser)
+        self.scaler.update()  # in fp16: lower after what was not finite, higher after long enough without
         stop = next((reason for reason, count in zip(STOPS, asked, strict=True) if count), "")
-        return Outcome(value, norm, rate, skipped, stop)
+        return Outcome(value, norm, rate, skipped, stop, round(faulty))
 
     def _loss(self, batch: Ready, total: Total) -> Tensor:
         """What a batch adds to the loss of the step ()."""
@@ -117,14 +120,21 @@ class Learner:
             value = value + loss.head_weight * loss_of(loss, taught, batch.labels, batch.pairs, total)
         return value
 
-    def _total(self, batches: Sequence[Ready]) -> Total:
-        """What the loss of the step is divided by, over all its batches and ranks."""
-        sums = torch.zeros(2, device=self.ranks.device)
-        for batch in batches:
-            sums += total_of(self.recipe.loss, batch.labels, batch.pairs)
-        self.ranks.sum_([sums])
-        weight, pairs = sums.clamp_min(1e-12)
-        return Total(weight, pairs)
+    def _total(self, batches: Sequence[Ready]) -> tuple[Total, list[bool]]:
+        """What the loss of the step is divided by, over all its batches and ranks; and which batches are taken.
+
+        Batch norms that see all ranks wait for each other in every layer: a batch of which one rank has nothing is then
+        left out by all.
+        """
+        totals = torch.stack([total_of(self.recipe.loss, batch.labels, batch.pairs) for batch in batches])
+        empty = totals.new_tensor([float(not len(batch.labels)) for batch in batches])
+        self.ranks.sum_([totals, empty])
+        together = [True] * len(batches)
+        if self.recipe.optimiser.sync_norms:
+            together = (empty == 0).tolist()
+            totals = totals * (empty == 0).unsqueeze(1)
+        weight, pairs = totals.sum(0).clamp_min(1e-12)
+        return Total(weight, pairs), together
 
     def _sum_over_ranks(self, sums: Tensor) -> None:
         """Gradients and ``sums`` become those of all ranks, running statistics the mean of theirs."""
@@ -142,15 +152,20 @@ class Learner:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a later start needs to go on as if nothing had happened."""
-        scale = {"scale": torch.tensor(self.scaler.get_scale(), dtype=torch.float64)} if self.precision.scaled else {}
-        return named("weights", self.whole.state_dict()) | named("optimiser", optimiser_tensors(self.optimiser)) | scale
+        scaler = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.scaler.state_dict().items()}
+        return (
+            named("weights", self.whole.state_dict())
+            | named("optimiser", optimiser_tensors(self.optimiser))
+            | named("scaler", scaler)
+        )
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from `tensors`."""
         self.whole.load_state_dict(under("weights", tensors))
         restore_optimiser(self.optimiser, under("optimiser", tensors))
-        if self.precision.scaled and "scale" in tensors:
-            self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": float(tensors["scale"])})
+        if scaler := under("scaler", tensors):
+            now = self.scaler.state_dict()
+            self.scaler.load_state_dict({name: type(value)(scaler[name]) for name, value in now.items()})
 
 
 class EncoderHead(nn.Linear):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from aasist.errors import AudioError
 from aasist.keys import key
 from aasist.session import SAMPLE_RATE, Float32
 from aasist.training.draws import Purpose, generator, row_keys
-from aasist.training.recordings import Integers
+from aasist.training.recordings import DataError, Integers
 
 Int16 = NDArray[np.int16]
 Float64 = NDArray[np.float64]
@@ -24,8 +25,12 @@ FULL_SCALE = 2**15
 DECODER = "1"
 """Version of what `decoded` gives: one that differs makes stored waveforms old."""
 
-LIMITS = ReadLimits(max_decode_seconds=60.0)
-"""A recording that takes longer is given up: a worker that waits keeps a whole batch waiting."""
+LIMITS = ReadLimits(floor_seconds=600.0, min_seconds=0.0)
+"""No sound recording takes so long, however busy the machine is: time is not to decide what is trained on. And none is
+too short, as in the published code, which repeats it."""
+
+RETRY_SECONDS = 1.0
+"""Between two tries at a recording that the machine failed to read."""
 
 _FRAME_SAMPLES = SAMPLE_RATE // 50
 
@@ -69,20 +74,49 @@ def positions_of(seed: int, epoch: int, places: Integers) -> Float64:
 
 
 def decoded(path: str | os.PathLike[str], crop: Crop) -> Int16:
-    """A recording of any format -> its samples (N,) at 16 kHz, mono, as 16 bits: to these every crop is cut.
+    """A recording of any format -> its samples (N,) at 16 kHz, mono, as 16 bits: from these every crop is cut.
 
     Files of 16 bits at 16 kHz come out to the bit; floats beyond full scale are clipped. Raises `AudioError` as
-    `aasist.audio.read` does, and ``silent`` for a recording that is zero throughout: it tells nothing of either class,
-    and what it would teach, that digital silence is one of them, is wrong.
+    `aasist.audio.read` does for what is wrong with the recording, and ``silent`` for one that is zero throughout: it
+    tells nothing of either class, and what it would teach, that digital silence is one of them, is wrong.
+
+    What the machine failed at (a disk, a network, too many open files, the time) is tried once more, and then a
+    `DataError` ``reading``: to leave a recording out for it would make the weights depend on it.
     """
+    try:
+        return _decoded(path, crop)
+    except (AudioError, OSError) as error:
+        if not _is_of_the_machine(error):
+            raise
+    time.sleep(RETRY_SECONDS)
+    try:
+        return _decoded(path, crop)
+    except (AudioError, OSError) as error:
+        if not _is_of_the_machine(error):
+            raise
+        raise DataError(
+            "reading",
+            f"{os.fspath(path)}: {error}; that was the second try, and the recording may be sound: see to its disk and to "
+            "the machine, and resume; or begin a run without it",
+        ) from error
+
+
+def _is_of_the_machine(error: AudioError | OSError) -> bool:
+    """Whether another try might go well: nothing of it lies in the recording."""
+    return isinstance(error, OSError) or error.code == "timeout" or isinstance(error.__cause__, OSError)
+
+
+def _decoded(path: str | os.PathLike[str], crop: Crop) -> Int16:
     wanted, blocks = round(crop.longest_seconds * SAMPLE_RATE), []
     with open_audio(os.fspath(path), limits=LIMITS) as reader:
         count = 0
         for block in reader.blocks():
-            blocks.append(_as_int16(block))
+            blocks.append(as_int16(block))
             count += len(block)
             if count >= wanted:
                 break
+    if not count:
+        raise AudioError("too_short", "no sample of it is left at 16 kHz; leave the recording out of the trials")
     samples = (np.concatenate(blocks) if len(blocks) > 1 else blocks[0])[:wanted]
     if not samples.any():
         raise AudioError("silent", "every sample is zero; leave the recording out of the trials, or replace the file")
@@ -114,8 +148,14 @@ def cut(samples: Int16, length: int, position: float = 0.0, *, turn: bool = Fals
     else:
         start = int(position * count) if turn else 0
         taken = np.resize(np.roll(samples, -start) if start else samples, length)
-    return taken.astype(np.float32) * np.float32(1 / FULL_SCALE)
+    return as_floats(taken)
 
 
-def _as_int16(samples: Float32) -> Int16:
+def as_floats(samples: Int16) -> Float32:
+    """Samples of 16 bits in [-1, 1): exact."""
+    return samples.astype(np.float32) * np.float32(1 / FULL_SCALE)
+
+
+def as_int16(samples: Float32) -> Int16:
+    """Samples of full scale 1, rounded to 16 bits; what is louder is clipped."""
     return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

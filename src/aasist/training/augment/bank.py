@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from aasist.audio.files import find_audio
-from aasist.audio.read import open_audio, read
+from aasist.audio.read import open_audio
 from aasist.errors import AasistError, AudioError
 from aasist.protocol.manifest import read_manifest
 from aasist.session import SAMPLE_RATE, Float32
 from aasist.training.draws import Draws, Purpose, generator
+from aasist.training.waveforms import LIMITS
 
 KINDS = ("noise", "music", "rir", "speech")
 """``rir`` are responses of rooms, ``speech`` bona fide recordings of single speakers."""
@@ -198,25 +198,14 @@ def _found(place: Path) -> list[tuple[Path, str]]:
 
 def _beginning(path: Path) -> Float32:
     """The first seconds of a recording; the rest is not decoded."""
-    blocks, count = [], 0
+    blocks, count = [np.zeros(0, np.float32)], 0
     try:
-        with open_audio(path) as reader:
+        with open_audio(path, limits=LIMITS) as reader:
             for block in reader.blocks():
                 blocks.append(block)
                 count += len(block)
                 if count >= EXCERPT_SECONDS * SAMPLE_RATE:
                     break
     except AudioError as error:
-        if error.code == "too_short" and (short := _short(path)) is not None:
-            return short
         raise AasistError("noise_bank", f"{path}: {error.message}") from error
     return np.concatenate(blocks)
-
-
-def _short(path: Path) -> Float32 | None:
-    """A recording shorter than a verdict needs, which is long enough for a noise or a room; None: not in this way."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError:
-        return None
-    return read((np.pad(samples, ((0, rate), (0, 0))), rate))[: round(len(samples) * SAMPLE_RATE / rate)]

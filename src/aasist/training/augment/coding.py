@@ -51,15 +51,22 @@ def companded(waveforms: Tensor, draws: Draws, recipe: MuLaw) -> Tensor:
     """Rows (n, T) coded at a drawn level and decoded, as loud as before."""
     narrow = draws.fraction("narrow") < recipe.narrow
     scale = draws.column("peak", recipe.peak) / peak(waveforms).clamp_min_(QUIETEST)
-    scaled, out = waveforms * scale, torch.empty_like(waveforms)
-    for chosen, is_narrow in ((np.flatnonzero(narrow), True), (np.flatnonzero(~narrow), False)):
+    if narrow.all():
+        return _at_8_khz(waveforms, scale)
+    out = torch.empty_like(waveforms)
+    for chosen, coded in ((np.flatnonzero(narrow), _at_8_khz), (np.flatnonzero(~narrow), _at_level)):
         if len(chosen):
             rows = torch.from_numpy(chosen).to(waveforms.device)
-            out[rows] = _at_8_khz(scaled[rows]) if is_narrow else mu_law(scaled[rows])
-    return out / scale
+            out[rows] = coded(waveforms[rows], scale[rows])
+    return out
 
 
-def _at_8_khz(waveforms: Tensor) -> Tensor:
+def _at_level(waveforms: Tensor, scale: Tensor) -> Tensor:
+    """Rows (n, T) coded ``scale`` (n, 1) times as loud, as loud as before."""
+    return mu_law(waveforms * scale).div_(scale)
+
+
+def _at_8_khz(waveforms: Tensor, scale: Tensor) -> Tensor:
     """Every second sample behind a low-pass coded, and the same low-pass over what comes back with zeros between.
 
     Both in the spectrum: of every second sample it is folded at its middle, q, and with zeros between it is mirrored.
@@ -67,8 +74,9 @@ def _at_8_khz(waveforms: Tensor) -> Tensor:
     size = filter_size(waveforms.shape[1])
     gain, q = _telephone_gain(size, waveforms.device), size // 4
     wide = weighted(spectrum(waveforms, size), gain)
-    narrow = waveform(0.5 * (wide[:, : q + 1] + wide[:, q:].flip(1).conj()), size // 2, size // 2)
-    received = spectrum(mu_law(narrow), size // 2)
+    folded = wide[:, q:].flip(1).conj_physical_().add_(wide[:, : q + 1])
+    narrow = waveform(folded, size // 2, size // 2)
+    received = spectrum(mu_law(narrow.mul_(0.5 * scale)).div_(scale), size // 2)
     mirrored = torch.cat([received, received[:, :-1].flip(1).conj()], dim=1)
     return waveform(weighted(mirrored, 2.0 * gain), size, waveforms.shape[1])
 
@@ -81,9 +89,8 @@ def _telephone_gain(size: int, device: torch.device) -> Tensor:
 
 def mu_law(waveforms: Tensor) -> Tensor:
     """Waveforms in [-1, 1] to 8 bits and back; what is louder is clipped."""
-    loud = waveforms.clamp(-1.0, 1.0)
-    code = torch.round(127.0 * torch.log1p(_MU * loud.abs()) / math.log1p(_MU))
-    return torch.sign(loud) * torch.expm1(code * (math.log1p(_MU) / 127.0)) / _MU
+    code = waveforms.abs().clamp_max_(1.0).mul_(_MU).log1p_().mul_(127.0 / math.log1p(_MU)).round_()
+    return code.mul_(math.log1p(_MU) / 127.0).expm1_().div_(_MU).copysign_(waveforms)
 
 
 def quantised(waveforms: Tensor, draws: Draws, recipe: Quantise) -> Tensor:

@@ -45,13 +45,15 @@ def amplified(waveforms: Tensor, draws: Draws, recipe: Gain) -> Tensor:
 
 
 def clipped(waveforms: Tensor, draws: Draws, recipe: Clip) -> Tensor:
-    """Rows (n, T) cut off where a drawn share of their samples lies beyond; the share is found on every eighth."""
+    """Rows (n, T) cut off where a drawn share of their samples lies beyond; the share is found on every eighth. Rows in
+    which fewer samples than that are not 0 stay as they are."""
     magnitudes = waveforms[:, ::EVERY].abs()
     count = magnitudes.shape[1]
     most = min(count, int(recipe.share[1] * count) + 1)
     loudest = magnitudes.topk(most, dim=1).values
     index = (draws.between("share", recipe.share) * count).astype("int64").clip(0, most - 1)
     top = loudest.gather(1, torch.from_numpy(index).to(waveforms.device).unsqueeze(1))
+    top = top.masked_fill(top == 0, torch.inf)
     return torch.clamp(waveforms, -top, top)
 
 

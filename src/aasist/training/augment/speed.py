@@ -44,10 +44,12 @@ def sped(waveforms: Tensor, draws: Draws, recipe: Speed) -> Tensor:
     for other in np.unique(read_in).tolist():
         rows = torch.from_numpy(np.flatnonzero(read_in == other)).to(waveforms.device)
         bins = min(other, int(size)) // 2 + 1
-        part = weighted(spectra[rows, :bins], _taper(bins, waveforms.device))
-        heard = max(1, round(samples * other / int(size)))
-        whole = waveform(part, other, heard) * (other / size)
-        out[rows] = whole.repeat(1, -(-samples // whole.shape[1]))[:, :samples]
+        part = spectra[rows, :bins]
+        taper = _taper(bins, waveforms.device)
+        weighted(part[:, -len(taper) :], taper)
+        heard = min(samples, max(1, round(samples * other / int(size))))
+        whole = waveform(part, other, heard).mul_(other / size)
+        out[rows] = whole if heard == samples else whole.repeat(1, -(-samples // heard))[:, :samples]
     return out
 
 
@@ -59,8 +61,6 @@ def smooth_sizes(low: int, high: int) -> Integers:
 
 
 def _taper(bins: int, device: torch.device) -> Tensor:
-    """(bins,): 1, and at its upper end a fall to 0 in half a cosine."""
+    """What the last of so many bins are weighted by: a fall from 1 to 0 in half a cosine."""
     width = max(1, int(_ROLL_OFF * bins))
-    taper = torch.ones(bins, device=device)
-    taper[-width:] = 0.5 + 0.5 * torch.cos(torch.linspace(0, torch.pi, width, device=device))
-    return taper
+    return 0.5 + 0.5 * torch.cos(torch.linspace(0, torch.pi, width, device=device))
