@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from aasist.corpus.build import Silent, build
+from aasist.corpus.folder import Folder
 from aasist.corpus.match import active_rms, rms
 from aasist.corpus.recipe import Recipe
 from aasist.errors import AasistError
@@ -164,7 +165,7 @@ def test_killed_at_any_moment_it_comes_to_the_same_bytes_and_makes_nothing_twice
     script.write_text(CODE)
     times: dict[str, int] = {}
     for attempt in range(4):
-        command = [sys.executable, script, tmp_path / "whole" / "recipe.toml", place, "1"]
+        command = [sys.executable, script, tmp_path / "whole" / "recipe.toml", place, str(attempt % 2)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
         assert process.stdout is not None
         process.stdout.readline()
@@ -189,35 +190,22 @@ def test_the_same_command_again_makes_nothing_and_says_the_same(manifest: Path, 
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")}
 
 
-@pytest.mark.parametrize("jobs", [0, 2])
-def test_an_engine_that_fails_is_counted_and_stopped_and_the_build_goes_on(tmp_path: Path, jobs: int) -> None:
-    manifest = spoken.recordings(tmp_path / "r", 30, seconds=1.0)
-    summary = spoken.built(
-        manifest,
-        tmp_path / f"jobs-{jobs}",
-        jobs=jobs,
-        copies__engines=("broken", "moody", "rough"),
-        copies__per_recording=3,
-        layout__held_out=None,
-    )
-    assert summary.failed["broken"] == 10
-    assert "RuntimeError: no such luck" in summary.stopped["broken"]
-    assert 4 < summary.failed["moody"] <= 20
-    assert "moody" in summary.stopped
-    assert summary.made["rough"] == 30
-    rows = spoken.rows(tmp_path / f"jobs-{jobs}")
-    assert not [row for row in rows if row["engine"] == "broken"]
-    there = {
-        path.relative_to(tmp_path / f"jobs-{jobs}").as_posix() for path in tmp_path.rglob(f"jobs-{jobs}/**/*.flac")
-    }
-    assert there == {row["path"] for row in rows}
-
-
-def test_where_an_engine_stops_does_not_hang_on_the_jobs(tmp_path: Path) -> None:
+def test_an_engine_that_fails_is_counted_and_stopped_at_the_same_place_with_any_number_of_jobs(tmp_path: Path) -> None:
     manifest = spoken.recordings(tmp_path / "r", 26, seconds=1.0)
-    changes = {"copies__engines": ("moody", "narrow", "rough"), "copies__per_recording": 3}
     for jobs in (0, 2):
-        spoken.built(manifest, tmp_path / str(jobs), jobs=jobs, **changes)
+        place = tmp_path / str(jobs)
+        engines = ("broken", "moody", "narrow", "rough")
+        summary = spoken.built(
+            manifest, place, jobs=jobs, copies__engines=engines, copies__per_recording=4, layout__held_out=None
+        )
+        assert summary.failed["broken"] == 10
+        assert "RuntimeError: no such luck" in summary.stopped["broken"]
+        assert 4 < summary.failed["moody"] <= 20
+        assert "moody" in summary.stopped
+        assert summary.made["rough"] == 26
+        rows = spoken.rows(place)
+        assert not [row for row in rows if row["engine"] == "broken"]
+        assert {path.relative_to(place).as_posix() for path in place.rglob("*.flac")} == {row["path"] for row in rows}
     assert spoken.contents(tmp_path / "0") == spoken.contents(tmp_path / "2")
 
 
@@ -299,6 +287,24 @@ def test_a_folder_of_another_recipe_or_of_other_things_is_refused(manifest: Path
     assert (full / "thesis.txt").read_text() == "mine"
 
 
+def test_two_builds_in_one_folder_at_once_are_refused(manifest: Path, tmp_path: Path) -> None:
+    place = tmp_path / "corpus"
+    with Folder(place):
+        assert refusal(spoken.recipe(manifest), place).code == "in_use"
+    assert not place.exists()
+
+
+def test_a_line_of_the_journal_that_was_broken_off_is_made_again(manifest: Path, tmp_path: Path) -> None:
+    place = tmp_path / "corpus"
+    spoken.built(manifest, place)
+    before = spoken.contents(place)
+    journal = place / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-40])
+    (place / "manifest.tsv").unlink()
+    spoken.built(manifest, place)
+    assert spoken.contents(place) == before
+
+
 def test_a_full_disk_ends_it_with_one_line_and_the_same_command_goes_on(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,8 +329,6 @@ def test_a_full_disk_ends_it_with_one_line_and_the_same_command_goes_on(
 
 def test_a_full_disk_in_a_worker_is_the_same_line(manifest: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk."""
-    script = tmp_path / "build.py"
-    script.write_text(CODE)
     recipe = tmp_path / "recipe.toml"
     from aasist.corpus.recipe import resolved_text
 

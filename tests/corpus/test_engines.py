@@ -85,12 +85,12 @@ def test_a_voice_says_a_sentence_the_same_way_twice(name: str, speech: Float32) 
     assert voices
     assert len({voice.name for voice in voices}) == len(voices)
     voice = next((voice for voice in voices if voice.language == "en"), voices[0])
-    text = "Please call me at ten." if voice.language == "en" else sentence(voice.language, np.random.default_rng(0))
+    text = "Call me at ten." if voice.language == "en" else sentence(voice.language, np.random.default_rng(0))
     (sound, rate), (again, _) = (engine.speak(text, voice, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(sound, again), "another sound from the same draws"
     assert rate >= min(voice.rate_hz, SAMPLE_RATE)
     spoken = resampled(np.asarray(sound, np.float32), rate, SAMPLE_RATE)
-    assert 0.8 < sounding(spoken).mean() * len(spoken) / SAMPLE_RATE < 20
+    assert 0.5 < sounding(spoken).mean() * len(spoken) / SAMPLE_RATE < 20
     made = matched_speech(spoken, speech, np.random.default_rng(3))
     assert active_rms(made) == pytest.approx(active_rms(speech), rel=0.3)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aasist.corpus.match import long_term_spectrum
 from aasist.corpus.pitch import pitch_of
-from aasist.corpus.spectra import mel_filters, resampled, signal_of, spectra_of, with_phases
+from aasist.corpus.spectra import mel_filters, resampled, signal_of, spectra_of, topped, with_phases
 
 from ..corpora import SAMPLE_RATE
 from .spoken import voice
@@ -57,6 +57,15 @@ def test_phases_that_are_recovered_are_consistent() -> None:
         return float(np.linalg.norm(np.abs(spectra_of(made, 512, 128)) - magnitudes) / np.linalg.norm(magnitudes))
 
     assert inconsistency(30) < 0.5 * inconsistency(0)
+
+
+def test_an_empty_top_is_filled_with_that_of_another_and_nothing_else_is_touched() -> None:
+    whole, part = voice(1, 2.0, noise=1e-2), voice(2, 2.0)
+    filled = topped(part, whole, 6_000.0, SAMPLE_RATE)
+    levels = [10 * np.log10(long_term_spectrum(samples)) for samples in (filled, whole, part)]
+    assert np.abs(levels[0] - levels[1])[196:250].max() < 1.0
+    assert np.abs(levels[0] - levels[2])[:188].max() < 1.0
+    assert len(topped(part[:9_000], whole, 6_000.0, SAMPLE_RATE)) == 9_000
 
 
 @pytest.mark.parametrize("pitch_hz", [80, 120, 200, 330])

@@ -36,7 +36,7 @@ class Engine:
     technology: str = ""
     """A few words: formants, diphones, HMM, VITS, ..."""
     licence: str = ""
-    """Of what the engine makes; voices may have their own."""
+    """Of the engine; voices may have their own."""
     install: str = ""
     """The line that installs what it needs beside the package."""
 

@@ -43,14 +43,15 @@ def output(
         )  # fmt: skip
     except OSError as error:
         raise EngineError(f"{words[0]} cannot be started: {error.strerror or error}") from error
-    try:
-        said, complaint = process.communicate(given, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"{words[0]} took longer than {seconds:g} s") from None
-    finally:
-        with suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with process:
+        try:
+            said, complaint = process.communicate(given, timeout=seconds)
+        except BaseException as error:
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise EngineError(f"{words[0]} took longer than {seconds:g} s") from None
+            raise
     if process.returncode:
         lines = complaint.decode(errors="replace").strip().splitlines()
         raise EngineError(

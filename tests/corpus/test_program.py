@@ -1,0 +1,53 @@
+"""Programs: no shell, a time limit that their children keep too, and one line of what went wrong."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aasist.corpus.engine import EngineError
+from aasist.corpus.program import TEXT, WAVE, run, spoken
+
+PYTHON = sys.executable
+
+
+def test_a_text_reaches_a_program_as_it_is_whatever_a_shell_would_make_of_it(tmp_path: Path) -> None:
+    text = 'it\'s $(touch /tmp/owned); `ls` "é" 日本'
+    assert run((PYTHON, "-c", "print(input())"), given=text.encode()) == f"{text}\n"
+    program = (
+        f"import sys, wave; text = open({TEXT!r}, encoding='utf-8').read(); assert text == {text!r} + chr(10);"
+        f"f = wave.open({WAVE!r}, 'wb'); f.setparams((2, 2, 8000, 0, 'NONE', '')); f.writeframes(bytes([0, 64, 0, 0]) * 10)"
+    )
+    samples, rate = spoken((PYTHON, "-c", program), text)
+    assert (samples.tolist(), rate) == ([0.25] * 10, 8_000)
+
+
+def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    child = f"import time, pathlib; time.sleep(1.0); pathlib.Path({str(mark)!r}).touch()"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=r"took longer than 0\.4 s"):
+        run((PYTHON, "-c", program), seconds=0.4)
+    assert time.monotonic() - began < 0.9
+    time.sleep(0.9)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("no-such-program",), "no-such-program cannot be started: No such file or directory"),
+        ((PYTHON, "-c", "raise SystemExit('out of\\ntune')"), "ended with code 1: tune"),
+        ((PYTHON, "-c", "raise SystemExit(3)"), "ended with code 3: nothing was said"),
+        ((PYTHON, "-c", ""), "wrote no WAV"),
+    ],
+)
+def test_what_went_wrong_is_one_line(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(EngineError) as error:
+        spoken(words, "hello")
+    assert said in error.value.message
+    assert "\n" not in error.value.message
