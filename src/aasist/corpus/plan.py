@@ -41,6 +41,10 @@ class Attack:
     rate_hz: int
 
 
+Offer = dict[str, dict[Attack, list[Voice]]]
+"""Language -> attacks that speak it -> their voices of that language."""
+
+
 @dataclass(frozen=True)
 class Take:
     """One file to be made of a recording: the span itself (``attack`` None), a copy, or speech beside it.
@@ -87,13 +91,15 @@ def planned(recipe: Recipe, recordings: Sequence[Recording], engines: Mapping[st
     voices = _voices(engines, texts, own=recipe.speech.own_text, recordings=recordings)
     attacks = _attacks(recipe, engines, voices)
     subsets = divided(recordings, recipe.layout, recipe.seed)
+    known = [attack for attack in attacks if not attack.held_out]
+    offered = {held: _by_language(attacks if held else known, voices) for held in (False, True)}
     units = []
     for recording in recordings:
         subset = subsets[recording.id]
-        allowed = [attack for attack in attacks if subset == EVAL or not attack.held_out]
+        allowed = attacks if subset == EVAL else known
         takes = [
             *_copies(recipe, recording, subset, allowed),
-            *_speech(recipe, recording, subset, allowed, voices, texts),
+            *_speech(recipe, recording, subset, offered[subset == EVAL], texts),
         ]
         units.append(Unit(recording, subset, (*_bonafide(recipe, recording, subset, takes), *takes)))
     ids = [take.id for unit in units for take in unit.takes]
@@ -252,23 +258,21 @@ def _copies(recipe: Recipe, recording: Recording, subset: str, allowed: Sequence
     ]
 
 
-def _speech(
-    recipe: Recipe,
-    recording: Recording,
-    subset: str,
-    allowed: Sequence[Attack],
-    voices: Mapping[str, Sequence[Voice]],
-    texts: Texts,
-) -> list[Take]:
+def _by_language(allowed: Sequence[Attack], voices: Mapping[str, Sequence[Voice]]) -> Offer:
+    """What can speak each language, by attack."""
+    found: Offer = defaultdict(dict)
+    for attack in allowed:
+        for voice in voices.get(attack.engine, ()) if attack.kind == "tts" else ():
+            if voice.family == attack.family and min(voice.rate_hz, SAMPLE_RATE) == attack.rate_hz:
+                found[voice.language].setdefault(attack, []).append(voice)
+    return dict(found)
+
+
+def _speech(recipe: Recipe, recording: Recording, subset: str, by_language: Offer, texts: Texts) -> list[Take]:
     """Clips beside a recording; each attack once, in the recording's language or in another."""
     count = _count(recipe.speech.per_recording, recipe, recording, "speech")
     if not count:
         return []
-    by_language: dict[str, dict[Attack, list[Voice]]] = defaultdict(dict)
-    for attack in allowed:
-        for voice in voices.get(attack.engine, ()) if attack.kind == "tts" else ():
-            if voice.family == attack.family and min(voice.rate_hz, SAMPLE_RATE) == attack.rate_hz:
-                by_language[voice.language].setdefault(attack, []).append(voice)
     own_text = recipe.speech.own_text and bool(recording.text)
     can_say = {name for name in by_language if name in texts.languages or (own_text and name == recording.language)}
     takes: list[Take] = []
