@@ -27,6 +27,8 @@ SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _READY_SECONDS = 120.0
 """A worker that has not come up by then never will."""
 
+_TICK_SECONDS = 0.5
+
 
 @dataclass
 class Outcome:
@@ -88,11 +90,11 @@ class _Worker:
         self.wanted: frozenset[str] = frozenset()
         self.take = ""
         self.has_spoken = False
-        self.deadline = time.monotonic() + _READY_SECONDS
+        self.patience = _READY_SECONDS
 
     def begin(self, outcome: Outcome, wanted: frozenset[str], seconds: float) -> None:
         self.outcome, self.wanted, self.take = outcome, wanted, ""
-        self.deadline = time.monotonic() + seconds + _READY_SECONDS
+        self.patience = seconds + _READY_SECONDS
         with suppress(OSError):  # it is dead, and found so in a moment
             self.end.send((outcome.unit, wanted))
 
@@ -161,10 +163,13 @@ class Workers:
         busy = [worker for worker in workers if worker.outcome is not None]
         if not busy:
             return
-        patience = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
-        ready = wait([worker.end for worker in busy], timeout=patience)
+        began = time.monotonic()
+        ready = wait([worker.end for worker in busy], timeout=_TICK_SECONDS)
+        # A longer time is one in which we were stopped, and the workers with us: it counts for nothing.
+        waited = min(time.monotonic() - began, 2 * _TICK_SECONDS)
         for worker in busy:
             assert worker.outcome is not None
+            worker.patience -= waited
             if worker.end in ready:
                 try:
                     event = worker.end.recv()
@@ -172,7 +177,7 @@ class Workers:
                     self._lost(worker, workers, done, self._death(worker))
                     continue
                 self._hear(worker, event, done)
-            elif time.monotonic() >= worker.deadline:
+            elif worker.patience <= 0:
                 self._lost(worker, workers, done, f"it took longer than {self._seconds:g} s (run.item_seconds)")
 
     def _hear(self, worker: _Worker, event: object, done: set[int]) -> None:
@@ -182,14 +187,14 @@ class Workers:
             raise event
         if isinstance(event, Began):
             worker.take = event.take
-            worker.deadline = time.monotonic() + self._seconds
+            worker.patience = self._seconds
         elif event is None:
             done.add(id(worker.outcome))
             worker.outcome = None
         else:
             worker.outcome.take_in(event)
             worker.take = ""
-            worker.deadline = time.monotonic() + self._seconds + _READY_SECONDS
+            worker.patience = self._seconds + _READY_SECONDS
 
     def _death(self, worker: _Worker) -> str:
         worker.process.join()

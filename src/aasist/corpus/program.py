@@ -15,8 +15,8 @@ import soundfile
 
 from aasist.corpus.engine import EngineError, Sound
 
-LIMIT_SECONDS = 60.0
-"""No engine here takes longer for a sentence or two."""
+LIMIT_SECONDS = 120.0
+"""A sentence or two takes no engine here more than a few seconds, on a machine that does nothing else."""
 
 TEXT, WAVE = "text.txt", "out.wav"
 """What stands in the words of a command for the file of the text, and for the one to write speech to."""

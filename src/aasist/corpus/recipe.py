@@ -97,7 +97,7 @@ class Running:
     """How to run: no part of what the corpus is."""
 
     item_seconds: float = key(
-        120.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0
+        300.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0
     )
 
 
