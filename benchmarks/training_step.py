@@ -1,7 +1,7 @@
 """Times a training step of AASIST and of ``efficient`` against the published one; writes docs/training-step-table.md.
 
     python benchmarks/training_step.py [--rounds 5] [--batch 24] [--threads 2]
-    python benchmarks/training_step.py --curve 60       # loss of the published step and of ours, side by side
+    python benchmarks/training_step.py --curve 60 --kinds published fp32 bf16     # their losses, side by side
 
 Every kind of step runs in a process of its own, one step at a time and in turns: a busy machine slows all alike, and the
 peak of each process is its own. Before anything is timed, all that compute the same are seen to. Needs torch, about 16 GB
@@ -180,10 +180,10 @@ def measured(kinds: list[str], rounds: int, batch: int, threads: int) -> list[st
     return lines
 
 
-def curves(steps: int, batch: int, threads: int) -> None:
-    """Print the losses of the published step and of the bf16 training form on the same batches, from the same weights."""
-    children = {kind: Steps(kind, batch, threads) for kind in ("published", "bf16")}
-    print("step published bf16")
+def curves(kinds: list[str], steps: int, batch: int, threads: int) -> None:
+    """Print the losses of several kinds of step on the same batches, from the same weights."""
+    children = {kind: Steps(kind, batch, threads) for kind in kinds}
+    print("step", *kinds)
     for number in range(steps):
         for each in children.values():
             each.take(number)
@@ -201,16 +201,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--threads", type=int, default=min(2, psutil.cpu_count() or 1))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument(
-        "--curve", type=int, default=0, help="print so many steps of both loss curves, and write nothing"
-    )
+    parser.add_argument("--curve", type=int, default=0, help="print the losses of so many steps, and write nothing")
     parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child, arguments.batch, arguments.threads)
         return
     if arguments.curve:
-        curves(arguments.curve, arguments.batch, arguments.threads)
+        curves(arguments.kinds, arguments.curve, arguments.batch, arguments.threads)
         return
     check()
     lines = measured(arguments.kinds, arguments.rounds, arguments.batch, arguments.threads)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from aasist.cli import run
 from aasist.training.recipe import Recipe, with_changes
-from aasist.training.run import Run
+from aasist.training.run import STATE, Run
+from aasist.training.state import Progress, to_bytes
 
 
 def made(folder: Path, rates: list[float], **changes: Any) -> Path:
@@ -52,6 +54,19 @@ def test_the_best_comes_first_and_differing_keys_are_named(three: Path, capsys: 
         "seconds": 300.0,
     }
     assert (found[2]["steps"], found[2]["best_dev_eer"], found[2]["loss"]) == (0, None, None)
+
+
+def test_steps_that_no_line_of_the_log_tells_of_yet_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made(tmp_path / "stopped", [])
+    (folder / STATE).write_bytes(to_bytes({"a": torch.zeros(1)}, Progress(step=5, seconds=2.5)))
+    assert run(["runs", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["steps"], found["seconds"]) == (5, 2.5)
+    (folder / STATE).write_bytes(b"\xff" * 8)
+    assert run(["runs", str(folder)]) == 1
+    assert "not the state of a run" in capsys.readouterr().err
 
 
 def test_the_table_has_a_row_for_each(

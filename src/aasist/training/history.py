@@ -10,7 +10,8 @@ from typing import Any
 
 from aasist.keys import values_of
 from aasist.training.recipe import Recipe, in_full, is_identity
-from aasist.training.run import METRICS, RECIPE, RunError, recipe_of
+from aasist.training.run import METRICS, RECIPE, STATE, RunError, recipe_of
+from aasist.training.state import Progress, read_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +33,12 @@ class History:
 
 
 def read_history(folder: Path) -> History:
-    """The run in ``folder``; a last line that is being written is left out. Raises `RunError`, `RecipeError`."""
+    """The run in ``folder``; a last line that is being written is left out. Raises `RunError`,
+    `RecipeError`, and `AasistError` ``state``."""
     if not (folder / RECIPE).is_file():
         raise RunError("no_run", f"{folder}: no run is here: expected the folder of one, or a folder of such folders")
     recipe = recipe_of(folder)
+    progress = read_progress(folder / STATE) or Progress()  # it may be ahead of the log, or behind it
     path = folder / METRICS
     try:
         text = path.read_text(encoding="utf-8")
@@ -51,12 +54,12 @@ def read_history(folder: Path) -> History:
             recipe,
             tuple((line["step"], line["loss"]) for line in (steps or epochs) if line["loss"] is not None),
             tuple((line["step"], line["dev_eer"]) for line in epochs),
-            lines[-1]["step"] if lines else 0,
+            max(progress.step, lines[-1]["step"] if lines else 0),
             len(epochs),
             None if best is None else best["dev_eer"],
             None if best is None else best["epoch"],
             last.get("loss"),
-            lines[-1]["machine"]["seconds"] if lines else 0.0,
+            max(progress.seconds, lines[-1]["machine"]["seconds"] if lines else 0.0),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError("state", f"{path}: not the log of a run: {' '.join(str(error).split())[:200]}") from error

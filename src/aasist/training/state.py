@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from aasist.errors import AasistError
 
 FACTS = "aasist.state"
 """Key of the metadata that holds the `Progress` as JSON."""
+
+MOST_HEAD_BYTES = 100_000_000
+"""What safetensors itself reads as a head at the most."""
 
 
 @dataclass
@@ -59,11 +63,30 @@ def to_bytes(tensors: Mapping[str, Tensor], progress: Progress) -> bytes:
 def from_bytes(content: bytes, source: str) -> tuple[dict[str, Tensor], Progress]:
     """What `to_bytes` was given; ``AasistError`` ``state`` for a file that is none, naming ``source``."""
     try:
-        length = int.from_bytes(content[:8], "little")
-        facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][FACTS])
-        return load(content), Progress(**facts)
+        return load(content), _progress(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise AasistError("state", f"{source}: not the state of a run: {' '.join(str(error).split())[:200]}") from error
+        raise _none(source, error) from error
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Where a run stands, from the head of its state's file alone; None where there is no file yet. Raises
+    ``AasistError`` ``state`` for a file that is none."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return _progress(file.read(min(length, MOST_HEAD_BYTES)))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _none(str(path), error) from error
+
+
+def _progress(head: bytes) -> Progress:
+    return Progress(**json.loads(json.loads(head)["__metadata__"][FACTS]))
+
+
+def _none(source: str, error: Exception) -> AasistError:
+    return AasistError("state", f"{source}: not the state of a run: {' '.join(str(error).split())[:200]}")
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
