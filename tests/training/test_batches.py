@@ -418,7 +418,8 @@ def test_the_memory_of_workers_does_not_grow_with_epochs_or_trials(trials: Trial
         first = resident_after(0)
         last = [resident_after(epoch) for epoch in (1, 2)][-1]
         assert ours.statistics.evictions > 1_500
-    assert max(np.subtract(last, first)) < 1 << 20
+    # A busy machine leaves up to two megabytes of what was just read; a worker's own list would be tens.
+    assert max(np.subtract(last, first)) < 3 << 20
 
 
 def test_workers_end_with_the_loader(trials: Trials) -> None:
