@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,11 @@ def content(batches: Iterator[Batch]) -> list[tuple[bytes, ...]]:
          b.positions.tobytes(), bytes(str((b.epoch, b.number, b.faults)), "utf8"))
         for b in batches
     ]  # fmt: skip
+
+
+def workers() -> list[psutil.Process]:
+    """Of a loader that is open; the tracker of resources that multiprocessing may have begun earlier is not one."""
+    return [psutil.Process(child.pid) for child in active_children()]
 
 
 def order_of(trials: Trials, epoch: int = 0) -> Plan:
@@ -341,7 +346,7 @@ def test_a_worker_that_is_killed_gives_a_clear_error(
             monkeypatch.setattr(reader_module, "decoded", decoded)
             list(batches)
         next(batches)
-        os.kill(psutil.Process().children()[0].pid, killer)
+        os.kill(workers()[0].pid, killer)
         for _ in range(50):
             time.sleep(0.1)
         pytest.fail("nothing was told")
@@ -397,11 +402,11 @@ def test_a_worker_that_is_in_a_recording_when_all_ends_is_ended(
         monkeypatch.setattr(ours._loader, "timeout", 0.5)
         with pytest.raises(RuntimeError, match="timed out"):
             next(ours.epoch(order_of(trials), 0, epochs=1))
-        workers = psutil.Process().children()
-        for worker in workers:
+        ended = workers()
+        for worker in ended:
             worker.terminate()
-        assert all(worker.is_running() for worker in workers) and workers
-    assert not any(worker.is_running() for worker in workers)
+        assert all(worker.is_running() for worker in ended) and ended
+    assert not any(worker.is_running() for worker in ended)
 
 
 def growth_of_workers(trials: Trials) -> tuple[int, int]:
@@ -412,9 +417,9 @@ def growth_of_workers(trials: Trials) -> tuple[int, int]:
         def resident_after(epoch: int) -> list[int]:
             epoch_plan = Plan(*(np.random.default_rng(epoch).permutation(100_000)[:800],) * 3)
             list(ours.epoch(epoch_plan, epoch, epochs=5))
-            workers = psutil.Process().children()
-            assert len(workers) == 2
-            return [worker.memory_full_info().uss for worker in workers]
+            found = workers()
+            assert len(found) == 2
+            return [worker.memory_full_info().uss for worker in found]
 
         first = resident_after(0)
         last = [resident_after(epoch) for epoch in (1, 2)][-1]
@@ -436,7 +441,7 @@ def test_the_memory_of_workers_does_not_grow_with_epochs_or_trials(trials: Trial
 def test_workers_end_with_the_loader(trials: Trials) -> None:
     with loader(trials, workers=2) as ours:
         next(iter(ours.first_windows()))
-        workers = psutil.Process().children()
-        assert workers
-    assert not [worker for worker in workers if worker.is_running()]
+        found = workers()
+        assert found
+    assert not [worker for worker in found if worker.is_running()]
     ours.close()
