@@ -63,7 +63,7 @@ def another_voice(
     samples: Float32, mel: Mel, heard: Callable[[Float32], NDArray[np.floating]], generator: np.random.Generator
 ) -> Float64:
     """Samples (T,) at 16 kHz -> the mel spectrum (bands, frames) of another voice: pitch x 0.8 to 1.25, formants x 0.9 to
-    1.12, in half of the cases with another pace within 40 ms. ``heard`` gives that of samples at the vocoder's rate."""
+    1.1, in half of the cases with another pace within 40 ms. ``heard`` gives that of samples at the vocoder's rate."""
     towards = generator.choice((-1.0, 1.0))
     wanted = 2.0 ** (towards * generator.uniform(1.0, 3.8) / 12)
     formant_ratio = 1.0 + towards * generator.uniform(0.02, 0.1)

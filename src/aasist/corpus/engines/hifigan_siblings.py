@@ -4,41 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from aasist.corpus.engine import Sound, has_package
+from aasist.corpus.engine import Sound
 from aasist.corpus.engines.hifigan import HifiGan, session_of
 from aasist.corpus.spectra import resampled
+from aasist.corpus.weights import weights
 from aasist.session import SAMPLE_RATE, Float32
 
 
 class Sibling(HifiGan):
     """Another one is drawn for each recording."""
 
-    install = f"pip install onnx; {HifiGan.install}"
-
-    def missing(self) -> str:
-        """The generator, and ONNX to change it."""
-        return self.install if super().missing() or not has_package("onnx") else ""
-
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
         """At the rate of the generator."""
-        import onnx
-        from onnx import numpy_helper
-
-        model = onnx.load_model_from_string(self.file().read_bytes())
+        model = bytearray(self.file().read_bytes())
         amount = self.drawn(generator)
-        for tensor in model.graph.initializer:
-            if len(tensor.dims) == 3:
-                weights = numpy_helper.to_array(tensor)
-                tensor.CopyFrom(numpy_helper.from_array(self.changed(weights, amount, generator), tensor.name))
+        for layer in weights(model):
+            if layer.ndim == 3:
+                layer[:] = self.changed(layer, amount, generator)
         fast = resampled(samples, SAMPLE_RATE, self.mel.sampling_rate)
-        return self.spoken(self.heard(fast), len(fast), session_of(model.SerializeToString()))
+        return self.spoken(self.heard(fast), len(fast), session_of(bytes(model)))
 
     def drawn(self, random: np.random.Generator) -> float:
         """How far this one is from the generator."""
         raise NotImplementedError
 
-    def changed(self, weights: Float32, amount: float, random: np.random.Generator) -> Float32:
-        """The weights of a convolution (out, in, size)."""
+    def changed(self, layer: Float32, amount: float, random: np.random.Generator) -> Float32:
+        """The weights of a convolution, three axes -> those of its sibling."""
         raise NotImplementedError
 
 
@@ -52,10 +43,10 @@ class HifiGanDetuned(Sibling):
         """A share of the spread."""
         return float(random.uniform(0.01, 0.05))
 
-    def changed(self, weights: Float32, amount: float, random: np.random.Generator) -> Float32:
+    def changed(self, layer: Float32, amount: float, random: np.random.Generator) -> Float32:
         """Off by so much."""
-        noise = random.standard_normal(weights.shape).astype(np.float32) * weights.std()
-        return np.asarray(weights * (1 + random.uniform(-amount, amount)) + amount * noise, np.float32)
+        noise = random.standard_normal(layer.shape).astype(np.float32) * layer.std()
+        return np.asarray(layer * (1 + random.uniform(-amount, amount)) + amount * noise, np.float32)
 
 
 class HifiGanCoarse(Sibling):
@@ -68,7 +59,7 @@ class HifiGanCoarse(Sibling):
         """Steps to either side of zero."""
         return float(random.integers(11, 32))
 
-    def changed(self, weights: Float32, amount: float, random: np.random.Generator) -> Float32:
+    def changed(self, layer: Float32, amount: float, random: np.random.Generator) -> Float32:
         """Rounded."""
-        step = np.abs(weights).max(axis=(1, 2), keepdims=True) / np.float32(amount)
-        return np.asarray(np.round(weights / np.maximum(step, 1e-12)) * step, np.float32)
+        step = np.abs(layer).max(axis=(1, 2), keepdims=True) / np.float32(amount)
+        return np.asarray(np.round(layer / np.maximum(step, 1e-12)) * step, np.float32)
