@@ -13,6 +13,7 @@ from aasist.corpus import acoustic
 from aasist.corpus.engine import Copier, EngineError, Sound, has_package
 from aasist.corpus.engines.hifigan import Mel
 from aasist.corpus.engines.hifigan_convert import another_voice
+from aasist.corpus.match import rms
 from aasist.corpus.spectra import Float64, frames_of, hann, mel_filters, resampled, topped
 from aasist.session import SAMPLE_RATE, Float32
 
@@ -98,7 +99,9 @@ class MbMelGan(Copier):
         self._interpreter.set_tensor(given["index"], scaled[None].astype(np.float32))
         self._interpreter.invoke()
         audio = np.asarray(self._interpreter.get_tensor(made["index"]), np.float32).reshape(-1)
-        return topped(audio[: len(fast)], fast, TOP_HZ, MEL.sampling_rate), MEL.sampling_rate
+        # As loud as the recording, before a part of that goes on top of it.
+        audio = audio[: len(fast)] * np.float32(rms(fast) / max(rms(audio[: len(fast)]), 1e-9))
+        return topped(audio, fast, TOP_HZ, MEL.sampling_rate), MEL.sampling_rate
 
 
 class MbMelGanTokens(MbMelGan):
