@@ -77,7 +77,10 @@ wrong_values = st.one_of(
 )
 
 
-@given(st.sampled_from(sorted(set(json.loads(AASIST.to_json())) - {"name", "level", "compression", "context"})), wrong_values)
+@given(
+    st.sampled_from(sorted(set(json.loads(AASIST.to_json())) - {"name", "level", "compression", "context"})),
+    wrong_values,
+)
 def test_a_value_of_another_type_is_an_error_that_names_its_key(key: str, value: object) -> None:
     with pytest.raises(ModelError) as caught:
         Architecture.from_json(json.dumps({key: value}))

@@ -77,8 +77,6 @@ class Architecture:
                 raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
         if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
             raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
-        if self.context_dropout >= 1:
-            raise ModelError("recipe", f"context_dropout must be below 1, got {self.context_dropout}")
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
@@ -89,12 +87,20 @@ class Architecture:
         for key in ("kernel_samples", "context_kernel"):
             if getattr(self, key) % 2 == 0:
                 raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
+        self._check_context()
+        self._check_sizes()
+
+    def _check_context(self) -> None:
+        """Refuse context blocks that cannot be built."""
+        if self.context_dropout >= 1:
+            raise ModelError("recipe", f"context_dropout must be below 1, got {self.context_dropout}")
+        if self.context_blocks > MOST_BLOCKS:
+            raise ModelError("recipe", f"context_blocks must be at most {MOST_BLOCKS}, got {self.context_blocks:,}")
         if self.context_blocks and self.channels[-1] % self.context_heads:
             raise ModelError(
                 "recipe",
                 f"context_heads must divide the last of channels {self.channels[-1]}, got {self.context_heads}",
             )
-        self._check_sizes()
 
     def _check_sizes(self) -> None:
         """Refuse what could not run, or would take all the memory there is before the first weight is read."""
@@ -103,8 +109,6 @@ class Architecture:
             raise ModelError(
                 "recipe", f"no number may be above {MOST:,} and no encoder deeper than {MOST_BLOCKS} blocks"
             )
-        if self.context_blocks > MOST_BLOCKS:
-            raise ModelError("recipe", f"context_blocks must be at most {MOST_BLOCKS}, got {self.context_blocks:,}")
         if self.window_samples < self.shortest_samples:
             raise ModelError(
                 "recipe", f"window_samples must be at least {self.shortest_samples:,}, got {self.window_samples:,}"

@@ -54,7 +54,8 @@ class RelativeAttention(nn.Module):
 
     def _by_head(self, channels: Tensor) -> Tensor:
         """(B, N, D) -> (B, heads, N, D / heads)."""
-        return channels.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        batch, count, width = channels.shape
+        return channels.reshape(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
     def _biases(self, nodes: Tensor) -> Tensor:
         """Bias (heads, N, N) of what node i gathers from node j, by j - i."""

@@ -25,7 +25,8 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, means: Tensor) -> Tensor:
         """Mean of each channel over bands and time (B, C) -> gains (B, C)."""
-        return 2 * torch.sigmoid(self.excited(functional.selu(self.squeezed(means))))
+        gains: Tensor = 2 * torch.sigmoid(self.excited(functional.selu(self.squeezed(means))))
+        return gains
 
 
 class ResidualBlock(nn.Module):
