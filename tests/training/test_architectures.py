@@ -39,7 +39,7 @@ def batch(number: int, rows: int = 8, samples: int = 6_000) -> Ready:
 def test_it_learns_from_made_data_without_the_head_that_teaches_its_encoder(case: str, precision: str) -> None:
     torch.set_num_threads(1)
     changes = {"loss.head_weight": 0.0, "schedule.warm_up_steps": 4, **CASES[case]}
-    recipe = with_changes(read_recipe(case.split()[0]), changes)
+    recipe = with_changes(read_recipe(case.split(maxsplit=1)[0]), changes)
     learner = Learner(recipe, Ranks(), Precision(precision, torch.device("cpu")))
     losses = [learner.take([batch(number)], number, 1_000).loss for number in range(30)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 COMPRESSION_FLOOR, COMPRESSION_POWER = 1e-3, 0.3
 """The floor, 60 dB under the window's level, keeps dither and noise floors from telling the class. The power is that of
 loudness, about."""
@@ -56,7 +55,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         identity = features if self.shortcut is None else self.shortcut(features)
-        out = self.conv2(functional.selu(self.norm(self.conv1(features)))) + identity
+        out: Tensor = self.conv2(functional.selu(self.norm(self.conv1(features)))) + identity
         out = functional.max_pool2d(out, (1, self.time_pool)) if self.time_pool > 1 else out
         if self.excitation is not None:
             out = out * self.excitation(out.mean((2, 3)))[:, :, None, None]
