@@ -243,7 +243,6 @@ def test_context_blocks_squeeze_excitation_power_and_statistics_export_with_any_
         context_blocks=2,
         context_heads=2,
         context_kernel=5,
-        readout="cosine",
         statistics=True,
     )
     model = seeded(everything)
