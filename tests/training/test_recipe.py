@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aasist.keys import RecipeError, values_of
-from aasist.recipe import AASIST, AASIST_L, EFFICIENT
+from aasist.recipe import AASIST, AASIST_L, EFFICIENT, SMALL
 from aasist.recipefile import parsed_change
 from aasist.training.recipe import (
     Data,
@@ -89,6 +90,20 @@ def test_the_shipped_models_recipe_is_that_of_its_training() -> None:
     assert {key: values[key] for key in wanted} == wanted
     assert recipe.epochs * recipe.sampling.epoch_trials // recipe.batch == 1500
     assert len([key for key, value in values.items() if key.endswith(".probability") and value]) >= 8
+
+
+def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> None:
+    conformer = replace(EFFICIENT, name="efficient-transformer", context_blocks=2, context="conformer")
+    for name, architecture in {"small": SMALL, "efficient-transformer": conformer}.items():
+        recipe = read_recipe(name)
+        assert recipe.model.resolved() == architecture
+        assert replace(recipe, model=read_recipe("efficient").model) == read_recipe("efficient")
+
+
+def test_a_block_or_a_squeeze_of_zero_takes_away_what_the_architecture_has(tmp_path: Path) -> None:
+    recipe = with_changes(read_recipe("efficient-transformer"), {"context_blocks": "0", "squeeze": "0"})
+    assert recipe.model.resolved() == replace(EFFICIENT, name="efficient-transformer")
+    assert not differences(recipe, read_recipe(written(tmp_path, "resolved", resolved_text(recipe))))
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
