@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.folds import folds
+
 if TYPE_CHECKING:
     from aasist.corpus.build import Summary
     from aasist.corpus.recipe import Recipe
@@ -20,6 +22,9 @@ NAMED = 5
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def corpus() -> None:
     """Make spoofed trials from anyone's recordings: copies by vocoders and converters, and text-to-speech."""
+
+
+corpus.add_command(folds)
 
 
 @corpus.command()
