@@ -30,9 +30,7 @@ REASONS = {
 @click.option("--folds", "count", type=int, metavar="N", help="Folds; families share them.  [default: one a family]")
 @click.option("--seed", type=int, default=1234, show_default=True, help="Of the draws.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a fold.")
-def folds(
-    manifests: tuple[Path, ...], families: Path, out: Path, count: int | None, seed: int, as_json: bool
-) -> None:
+def folds(manifests: tuple[Path, ...], families: Path, out: Path, count: int | None, seed: int, as_json: bool) -> None:
     """Leave one family out: for each family of systems a manifest to train on, and one of trials held out.
 
     aasist corpus folds pool/manifest.tsv copies/manifest.tsv --families families.tsv -o folds

@@ -95,7 +95,9 @@ def collected(manifests: Sequence[str | os.PathLike[str]]) -> Collection:
     if len({*ids.tolist()}) < len(ids):
         ids = _prefixed(owner, ids)
     _require_once(ids, "two trials have the id {}")
-    return Collection(Trials(ids, bonafide, columns, ", ".join(map(str, manifests))), systems, recordings, groups, sources)
+    return Collection(
+        Trials(ids, bonafide, columns, ", ".join(map(str, manifests))), systems, recordings, groups, sources
+    )
 
 
 def _to_train_on(trials: Trials) -> Trials:

@@ -63,7 +63,9 @@ def write_folds(
     reports = reported(collection, families, folds)
     names = {report.fold for report in reports}
     try:
-        there = sorted(path.name for path in folder.iterdir() if _FOLDER.fullmatch(path.name)) if folder.exists() else []
+        there = (
+            sorted(path.name for path in folder.iterdir() if _FOLDER.fullmatch(path.name)) if folder.exists() else []
+        )
         if others := [name for name in there if name not in names]:
             raise FamiliesError(
                 f"{folder} holds {', '.join(others)} of more folds: remove it, or name another folder (-o)"
@@ -95,8 +97,15 @@ def _manifest(collection: Collection, families: Families, rows: Integers, place:
 
 def _counts(reports: Sequence[Report]) -> str:
     header = ["fold", "family"]
-    header += [f"{part}_{what}" for part in ("train", "held_out") for what in ("bonafide", "spoofs", "systems", "sources")]
-    header += ["compared_bonafide", "compared_spoofs", "train_unknown", *(f"left_out_{why}" for why in reports[0].left_out)]
+    header += [
+        f"{part}_{what}" for part in ("train", "held_out") for what in ("bonafide", "spoofs", "systems", "sources")
+    ]
+    header += [
+        "compared_bonafide",
+        "compared_spoofs",
+        "train_unknown",
+        *(f"left_out_{why}" for why in reports[0].left_out),
+    ]
     lines = [header]
     for report in reports:
         numbers: list[int] = []
@@ -110,7 +119,9 @@ def _counts(reports: Sequence[Report]) -> str:
 def _sources(collection: Collection, families: Families, where: Integers) -> str:
     """Each source, the fold that holds it out, and its spoofs by family."""
     columns = (*families.names, UNKNOWN)
-    of = {system: columns.index((families.of.get(system) or (UNKNOWN,))[0]) for system in systems_of(collection.systems)}
+    of = {
+        system: columns.index((families.of.get(system) or (UNKNOWN,))[0]) for system in systems_of(collection.systems)
+    }
     counts = np.zeros((len(collection.sources), len(columns)), np.int64)
     spoof = ~collection.bonafide
     place = [of.get(system, len(columns) - 1) for system in collection.systems[spoof].tolist()]

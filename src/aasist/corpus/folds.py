@@ -72,7 +72,9 @@ def folded(
     order = _drawn(collection, seed)
     folds = []
     for place, names in enumerate(dealt):
-        fold = _fold(collection, names, where[collection.groups] == place, judged == place, kept_out[place], speakers, order)
+        fold = _fold(
+            collection, names, where[collection.groups] == place, judged == place, kept_out[place], speakers, order
+        )
         _require_classes(collection, fold)
         folds.append(fold)
     return folds, where
