@@ -12,7 +12,6 @@ from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.session import TorchSession
 
-
 pytestmark = pytest.mark.usefixtures("same_threads")
 
 

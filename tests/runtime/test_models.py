@@ -18,7 +18,6 @@ from aasist.runtime import models
 from aasist.runtime.models import DEFAULT_MODEL, open_model, shipped, shipped_folder
 from aasist.session import SAMPLE_RATE
 
-
 pytestmark = pytest.mark.usefixtures("same_threads")
 
 

@@ -260,4 +260,4 @@ def _require_classes(collection: Collection, fold: Fold) -> None:
 def unknown_of(collection: Collection, families: Families) -> Booleans:
     """The spoofs (N,) of no known family."""
     systems: Sequence[str] = collection.systems.tolist()
-    return ~collection.bonafide & np.array([not families.of.get(system) for system in systems], bool)
+    return np.logical_and(~collection.bonafide, [not families.of.get(system) for system in systems])
