@@ -132,7 +132,9 @@ class Recipe:
     epochs: int = key(100, "horizon of the schedule, and where training ends", unit="epochs", low=1)
     batch: int = key(24, "trials in a batch, over all ranks", unit="trials", low=2)
     precision: str = key(
-        "auto", "auto: bf16 where the processor has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "auto: bf16 where the processor has it, else fp32; fp16 on CUDA alone",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
     model: Model = section(Model)
     data: Data = section(Data)

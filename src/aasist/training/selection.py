@@ -104,8 +104,11 @@ def _subset(given: str, subsets: tuple[str, ...], role: str, wanted: str | None,
         return own
     if alone and set(subsets) <= {ALL}:
         return ALL
+    taken = (*CORPORA[split_spec(given)[0]].tests, *OWN_NAMES[DEV if role == TRAIN else TRAIN])
+    offered = [name for name in subsets if name not in taken and not EVALUATION.search(name)]
     what = "train on" if role == TRAIN else "choose the weights by"
-    there = f"its subsets are {', '.join(subsets)}: name one by data.{role}_subset" if subsets else "it has no subsets"
+    none = "it has none for that" if subsets else "it has no subsets"
+    there = f"name one of its subsets by data.{role}_subset ({', '.join(offered)})" if offered else none
     raise AasistError(
         "usage",
         f"{given}: no subset {OWN_NAMES[role][0]!r} to {what}; {there}, or give other trials for dev (data.dev)",
