@@ -33,7 +33,9 @@ def picture(found: Findings) -> bytes:
     for panel, title, within in zip(panels, titles, (False, True), strict=False):
         for offset, name in ((0.2, "recordings"), (-0.2, "windows")):
             by_name = {told.cue.name: told for told in (*found.seen[name].cues, found.seen[name].joint)}
-            _bars(panel, [(row + offset, by_name[cue]) for row, cue in enumerate(names) if cue in by_name], name, within)
+            _bars(
+                panel, [(row + offset, by_name[cue]) for row, cue in enumerate(names) if cue in by_name], name, within
+            )
         panel.axvline(50, color="0.2", linewidth=1)
         panel.axvline(45, color="0.4", linewidth=0.8, linestyle="--")
         panel.set_xlim(0, 65)

@@ -45,9 +45,7 @@ SHOWN = 8
     show_default=True,
     help="Draws of training to look at, in whole batches.",
 )
-@click.option(
-    "--rounds", type=click.IntRange(min=10), default=500, show_default=True, help="Rounds of the bootstrap."
-)
+@click.option("--rounds", type=click.IntRange(min=10), default=500, show_default=True, help="Rounds of the bootstrap.")
 @click.option("-o", "--out", type=PATH, help=f"Write {FILE} and {PICTURE} into this folder.  (extra: plots)")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables; rates are fractions.")
 def probe(
@@ -78,7 +76,6 @@ def probe(
         raise MissingExtra("the probe", "train") from error
     from aasist.cli.progress import counting
     from aasist.cli.train import recipe_of, sources
-    from aasist.runtime.threads import available_threads
 
     chosen: Recipe = recipe_of(recipe, changes, sources(corpus, root, data, (), noise), None, resume=False)
     if out is not None:
@@ -95,7 +92,6 @@ def probe(
             within=chosen.sampling.within,
             rounds=rounds,
             seed=chosen.seed,
-            threads=available_threads(),
             progress=asked,
         )
     text = json.dumps(found.to_dict(), allow_nan=False)

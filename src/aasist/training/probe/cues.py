@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -161,9 +162,7 @@ def _of_spectrum(samples: Float64, active: NDArray[np.bool_]) -> dict[str, float
     # Two bands against the next two, from 3 kHz to the top.
     pairs = (decibels[:-1] + decibels[1:]) / 2
     first = round(_EDGES_FROM_HZ / BAND_HZ) - 1
-    octaves = 10 * np.log10(
-        [_between(mean, low, high) for low, high in zip(_OCTAVES_HZ[:-1], _OCTAVES_HZ[1:], strict=True)]
-    )
+    octaves = 10 * np.log10([_between(mean, low, high) for low, high in itertools.pairwise(_OCTAVES_HZ)])
     above = slice(round(1_000 / BAND_HZ), int(used[-1]) + 1)  # nothing is left out of an empty band
     holes = cells[:, above] < bands[above] * 10 ** (-HOLE_DB / 10)
     return {

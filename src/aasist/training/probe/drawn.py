@@ -132,9 +132,7 @@ class _Recordings:
     def heard_seconds(self, rows: Integers) -> list[float]:
         """How long the recordings at ``rows`` (B,) are once they are trimmed; those that are new are measured."""
         new = [row for row in dict.fromkeys(rows.tolist()) if row not in self.cues]
-        for row, (cues, heard) in zip(
-            new, in_order(self._measured, new, threads=torch.get_num_threads()), strict=True
-        ):
+        for row, (cues, heard) in zip(new, in_order(self._measured, new, threads=torch.get_num_threads()), strict=True):
             self.cues[row], self._heard[row] = cues, heard
         return [self._heard[row] for row in rows.tolist()]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from aasist.evaluation.bootstrap import Interval, Placed, Resampler
 from aasist.evaluation.det import auc, eer
-from aasist.parallel import in_order
 from aasist.training.draws import Integers
 from aasist.training.pairs import sources_of
 from aasist.training.probe.classifier import JOINT_RIDGES, RIDGE, Float64, bent, products, ranks, values_told_apart
@@ -151,7 +150,6 @@ def findings(
     within: str = "source",
     rounds: int = ROUNDS,
     seed: int = 0,
-    threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Findings:
     """Ask the probe about draws; ``within``: the recipe's ``sampling.within``. ``progress`` is told the cues done, of
@@ -166,7 +164,7 @@ def findings(
     source = sources_of(trials, within)
     recording = _recordings_of(trials.columns.get("pair"), drawn.rows)
     one_source = np.asarray(source[drawn.pairs[:, 0]] == source[drawn.pairs[:, 1]])
-    probe = _Probe(trials.bonafide, source, recording, drawn.pairs[one_source], rounds, seed, threads)
+    probe = _Probe(trials.bonafide, source, recording, drawn.pairs[one_source], rounds, seed)
     columns = [
         (cue, trials.columns[cue.name])
         for cue in COLUMN_CUES
@@ -210,9 +208,8 @@ class _Probe:
         pairs: Integers,
         rounds: int,
         seed: int,
-        threads: int,
     ) -> None:
-        self._labels, self._recording, self._pairs, self._threads = labels, recording, pairs, threads
+        self._labels, self._recording, self._pairs = labels, recording, pairs
         self._rounds, self._seed = rounds, seed
         self._by_source = even_folds(source) if len(np.unique(source)) > 1 else None
         self._at_random = even_folds(recording, seed)
@@ -263,11 +260,7 @@ class _Probe:
         rows = np.arange(len(scores)) if rows is None else rows
         labels, recording = self._labels[rows], self._recording[rows]
         placed, resampler = Placed(scores[rows], labels), Resampler(labels, recording, seed=self._seed)
-        drawn = list(
-            in_order(
-                lambda n: eer.of(placed.resampled(resampler.weights(n))), range(self._rounds), threads=self._threads
-            )
-        )
+        drawn = [eer.of(placed.resampled(resampler.weights(number))) for number in range(self._rounds)]
         return Rate(eer.of(placed.tally), _interval(np.array(drawn)))
 
     def _accuracy(self, picked: Float64, recording: Strings) -> Rate:

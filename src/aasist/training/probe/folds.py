@@ -64,9 +64,7 @@ def cross_validated_pairs(differences: Float64, folds: Integers, ridges: Sequenc
     return scores
 
 
-def _best(
-    features: Float64, labels: Booleans, fit: Booleans, ask: Booleans, ridges: Sequence[float]
-) -> float:
+def _best(features: Float64, labels: Booleans, fit: Booleans, ask: Booleans, ridges: Sequence[float]) -> float:
     if len(set(labels[fit].tolist())) < 2 or len(set(labels[ask].tolist())) < 2:
         return ridges[len(ridges) // 2]
     signs = np.where(labels[ask], 1.0, -1.0)
