@@ -49,7 +49,7 @@ def test_it_says_what_each_cue_tells_and_whether_all_are_near_chance(
     assert "NOT near chance" in out
     assert "EER, recordings held out" in out
     rows = [line.split()[0] for line in out.splitlines() if " dB " in line]
-    assert "top" in rows[:2]
+    assert "edge_drop" in rows[:3]
 
 
 def test_json_and_the_folder_hold_the_same(mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def drawn_at_random() -> Drawn:
 
 @pytest.fixture(scope="module")
 def found(drawn_at_random: Drawn) -> Findings:
-    return findings(drawn_at_random, rounds=40)
+    return findings(drawn_at_random, rounds=20)
 
 
 def test_a_cue_that_tells_is_found_with_the_attack_that_it_tells_of(found: Findings) -> None:
@@ -79,7 +79,7 @@ def test_noise_is_near_chance_however_it_is_asked(found: Findings) -> None:
 
 
 def test_asked_again_it_says_the_same(drawn_at_random: Drawn, found: Findings) -> None:
-    assert findings(drawn_at_random, rounds=40).to_dict() == found.to_dict()
+    assert findings(drawn_at_random, rounds=20).to_dict() == found.to_dict()
 
 
 def test_a_source_is_in_one_fold_and_folds_are_even() -> None:
@@ -203,7 +203,7 @@ def test_it_ends_where_the_recipe_does(paired: Recipe) -> None:
 
 
 def test_columns_of_the_manifest_are_cues_of_recordings_alone(paired: Recipe) -> None:
-    found = findings(drawn(paired, 40), rounds=20).to_dict()
+    found = findings(drawn(paired, 40), rounds=10).to_dict()
     assert "source_rate" in [cue["cue"] for cue in found["recordings"]["cues"]]
     assert "source_rate" not in [cue["cue"] for cue in found["windows"]["cues"]]
     assert found["pairs"] == 20
