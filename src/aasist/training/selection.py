@@ -72,6 +72,17 @@ def select(data: Data, *, within: str = "source") -> Selected:
     return Selected(trials, train, dev, fingerprints)
 
 
+def training_trials(data: Data) -> Trials:
+    """The trials that a training by a recipe's ``data`` is made of, as `select` has them, whatever there is for dev: a
+    corpus without subsets is taken whole. Raises `AasistError` as `select` does."""
+    if not data.train:
+        raise AasistError("usage", "which trials? Name a corpus and its root, or a manifest (data.train)")
+    trials = gathered(_read(given, TRAIN, data.train_subset, alone=True) for given in data.train)
+    require_both_classes(trials)
+    require_present(trials)
+    return trials
+
+
 def split_spec(given: str) -> tuple[str, Path]:
     """``[CORPUS:]PATH`` -> the corpus's name (``manifest`` without one) and its root."""
     name, colon, path = given.partition(":")
