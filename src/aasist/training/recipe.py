@@ -79,6 +79,11 @@ class Model:
     statistics: bool | None = key(
         None, "mean, deviation and maximum in time of the encoder's features go to the last layer too"
     )
+    prosody: str = key(
+        "",
+        "pitch, voicing, energy, rhythm, jitter and shimmer: nodes (of the graph), fusion (statistics in the readout), both, none; empty: as named",
+        choices=("", "none", "nodes", "fusion", "both"),
+    )
 
     def resolved(self) -> Architecture:
         """The architecture; `ModelError` for numbers that make none."""
