@@ -271,6 +271,8 @@ def test_prosodic_frames_nodes_and_statistics_export_with_any_batch_and_length(
 ) -> None:
     prosodic = replace(small_model.architecture, name="prosodic", prosody="both")
     model, path = seeded(prosodic), tmp_path / "prosodic.onnx"
+    assert model.prosody is not None and model.prosody.nodes is not None
+    model.prosody.nodes.norm.weight.data *= 8  # among so many nodes, few would hardly be heard
     assert export(model, path, ModelNotes(name="prosodic", variant=prosodic.to_json())) <= 1e-4
     session = OnnxSession(path.read_bytes(), precision="fp32", threads=1)
     for batch, length in [(1, 480), (3, 640), (2, 1_601), (5, 8_000), (1, 13_000), (2, 26_000), (1, 64_601)]:
@@ -286,6 +288,9 @@ def test_prosodic_frames_nodes_and_statistics_export_with_any_batch_and_length(
                 assert frames is not None
                 without = model.logits(model.features(torched), torch.zeros_like(frames)).numpy()
             assert np.abs(without - expected).max() > 1e-2, "logits that ignore the prosody would agree as well"
+            nodes, model.prosody.nodes = model.prosody.nodes, None
+            assert np.abs(of_torch(model, waveform) - expected).max() > 1e-3, "logits that ignore the nodes"
+            model.prosody.nodes = nodes
     for level in (0.0, 1e-30, 1e-7, 1e-3, 30.0):
         waveform = np.float32(level) * noise(1, 8_000)
         np.testing.assert_allclose(session.run(waveform), of_torch(model, waveform), rtol=0, atol=1e-4)

@@ -64,7 +64,7 @@ def test_logits_depend_on_the_frames_of_the_row_alone(model: Aasist) -> None:
         changed[0] = frames[2].flip(0)
         moved = (model.logits(features, changed) - logits).abs()
         alone = torch.cat([model(row[None]) for row in waveforms])
-    assert moved[0].max() > 1e-2
+    assert moved[0].max() > 1e-3
     assert moved[1:].max() < 1e-5
     torch.testing.assert_close(alone, logits, rtol=0, atol=1e-4)
 
@@ -109,8 +109,6 @@ def test_the_shortest_waveform_runs_and_silence_is_finite(model: Aasist) -> None
     with torch.no_grad():
         for waveform in (noise(1, 480), torch.zeros(2, 8_000)):
             assert torch.isfinite(model(waveform)).all()
-        with pytest.raises(RuntimeError):
-            model(noise(1, 479))
 
 
 def test_the_readout_of_a_cosine_model_is_of_unit_length_with_the_statistics_in_it(

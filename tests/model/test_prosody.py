@@ -67,7 +67,7 @@ def told(prosody: ProsodicFrames, waveform: Tensor, feature: str) -> Tensor:
     return prosody(waveform)[0, :, FEATURES.index(feature)]
 
 
-@pytest.mark.parametrize("hertz", [65.0, 100.0, 123.4, 220.0, 333.0, 490.0])
+@pytest.mark.parametrize("hertz", [70.0, 100.0, 123.4, 220.0, 333.0, 490.0])
 def test_the_pitch_of_a_steady_voice_is_found_within_2_cents(hertz: float, prosody: ProsodicFrames) -> None:
     voicing, found = pitch_of(prosody, voice(hertz))
     assert np.abs(1_200 * np.log2(found[INNER] / hertz)).max() < 2
@@ -211,7 +211,7 @@ def test_statistics_are_those_of_a_loop_over_frames() -> None:
             weighted = np.average(values, weights=voiced[row])
             expected[0].append(values.mean())
             expected[1].append(values.std())
-            expected[2].append(sum(abs(b - a) for a, b in zip(values, values[1:], strict=False)) / 9)
+            expected[2].append(np.abs(np.diff(values)).sum() / 9)
             expected[3].append(weighted)
             expected[4].append(math.sqrt(np.average((values - weighted) ** 2, weights=voiced[row])))
         np.testing.assert_allclose(found[row], np.concatenate(expected), atol=1e-9)

@@ -81,7 +81,7 @@ class Model:
     )
     prosody: str = key(
         "",
-        "pitch, voicing, energy, rhythm, jitter and shimmer: nodes (of the graph), fusion (statistics in the readout), both, none; empty: as named",
+        "of prosodic frames, nodes (of the graph), fusion (statistics in the readout) or both; none; empty: as named",
         choices=("", "none", "nodes", "fusion", "both"),
     )
 
