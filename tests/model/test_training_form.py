@@ -44,7 +44,12 @@ ALL = replace(
     context_dropout=0.0,
     statistics=True,
 )
-SHAPES = {"like the published": PUBLISHED, "like ours": OURS, "with all that is offered": ALL}
+SHAPES = {
+    "like the published": PUBLISHED,
+    "like ours": OURS,
+    "with all that is offered": ALL,
+    "with prosody": replace(OURS, prosody="both"),
+}
 
 ROOMS = {"one stretch": 1 << 20, "some stretches": 3_000, "a stretch of one pool": 1}
 
@@ -75,7 +80,7 @@ def stepped(form: nn.Module, model: Aasist, waveform: Tensor, mask: Tensor | Non
     """Logits, features, gradients and running statistics after one backward pass."""
     if isinstance(form, Aasist):
         features = form.features(waveform, mask)
-        logits = form.logits(features)
+        logits = form.logits(features, form.prosodic(waveform))
     else:
         features, logits = form.features_and_logits(waveform, mask)
     # A weight for every number, so that no gradient cancels.

@@ -94,7 +94,9 @@ def test_the_shipped_models_recipe_is_that_of_its_training() -> None:
 
 def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> None:
     conformer = replace(EFFICIENT, name="efficient-transformer", context_blocks=2, context="conformer")
-    for name, architecture in {"small": SMALL, "efficient-transformer": conformer}.items():
+    prosodic = replace(EFFICIENT, name="efficient-prosody", prosody="both")
+    shapes = {"small": SMALL, "efficient-transformer": conformer, "efficient-prosody": prosodic}
+    for name, architecture in shapes.items():
         recipe = read_recipe(name)
         assert recipe.model.resolved() == architecture
         assert replace(recipe, model=read_recipe("efficient").model) == read_recipe("efficient")
@@ -103,6 +105,8 @@ def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> 
 def test_a_block_or_a_squeeze_of_zero_takes_away_what_the_architecture_has(tmp_path: Path) -> None:
     recipe = with_changes(read_recipe("efficient-transformer"), {"context_blocks": "0", "squeeze": "0"})
     assert recipe.model.resolved() == replace(EFFICIENT, name="efficient-transformer")
+    without = with_changes(read_recipe("efficient-prosody"), {"prosody": "none"})
+    assert without.model.resolved() == replace(EFFICIENT, name="efficient-prosody")
     assert not differences(recipe, read_recipe(written(tmp_path, "resolved", resolved_text(recipe))))
 
 
