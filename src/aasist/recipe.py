@@ -64,6 +64,9 @@ class Architecture:
     """``linear``, or ``cosine``: what the last layer sees is scaled to unit length, as one-class losses want it."""
     statistics: bool = False
     """The last layer sees mean, deviation and maximum in time of the encoder's features too, beside what the graphs say."""
+    prosody: str = "none"
+    """``none``; of prosodic frames: ``nodes`` that join the temporal ones of the heterogeneous graph, ``fusion`` of their
+    statistics with the readout, or ``both``."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -123,9 +126,10 @@ class Architecture:
 
     @property
     def shortest_samples(self) -> int:
-        """Fewest samples of which one temporal node is left."""
+        """Fewest samples of which one temporal node is left, and three prosodic frames where those are taken."""
         steps = math.prod(self.time_pools) * self.front_pool[1]
-        return (steps - 1) * self.sinc_stride + self.kernel_samples
+        fewest = (steps - 1) * self.sinc_stride + self.kernel_samples
+        return fewest if self.prosody == "none" else max(fewest, PROSODIC_SAMPLES)
 
     @property
     def activation_bytes(self) -> int:
@@ -160,11 +164,15 @@ CHOICES = {
     "compression": ("none", "log", "power"),
     "context": ("transformer", "conformer"),
     "readout": ("linear", "cosine"),
+    "prosody": ("none", "nodes", "fusion", "both"),
 }
 """Fields that are words, with those that each may be."""
 
 MAY_BE_ZERO = ("squeeze", "context_blocks", "context_dropout")
 """Numbers that may be 0, unlike every other."""
+
+PROSODIC_SAMPLES = 480
+"""Fewest samples of which prosodic frames can be told: a frame and its two neighbours, 10 ms apart."""
 
 PER_BLOCK = ("channels", "time_pools")
 """Fields with one number for each residual block, of which there may be any number."""

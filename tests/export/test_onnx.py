@@ -266,6 +266,36 @@ def test_context_blocks_squeeze_excitation_power_and_statistics_export_with_any_
                     weight.copy_(kept)
 
 
+def test_prosodic_frames_nodes_and_statistics_export_with_any_batch_and_length(
+    seeded: Callable[[Architecture], Aasist], small_model: Aasist, tmp_path: Path
+) -> None:
+    prosodic = replace(small_model.architecture, name="prosodic", prosody="both")
+    model, path = seeded(prosodic), tmp_path / "prosodic.onnx"
+    assert model.prosody is not None and model.prosody.nodes is not None
+    model.prosody.nodes.norm.weight.data *= 8  # among so many nodes, few would hardly be heard
+    assert export(model, path, ModelNotes(name="prosodic", variant=prosodic.to_json())) <= 1e-4
+    session = OnnxSession(path.read_bytes(), precision="fp32", threads=1)
+    for batch, length in [(1, 480), (3, 640), (2, 1_601), (5, 8_000), (1, 13_000), (2, 26_000), (1, 64_601)]:
+        phase = np.cumsum(0.05 * 2 ** np.sin(np.arange(length) / 4_000))
+        voice = (0.3 * sum(np.cos(n * phase) / n for n in range(1, 5))).astype(np.float32)
+        waveform = noise(batch, length, seed=length) / 3 + voice
+        expected = of_torch(model, waveform)
+        np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-4)
+        if length > 1_000:
+            torched = torch.from_numpy(waveform)
+            with torch.inference_mode():
+                frames = model.prosodic(torched)
+                assert frames is not None
+                without = model.logits(model.features(torched), torch.zeros_like(frames)).numpy()
+            assert np.abs(without - expected).max() > 1e-2, "logits that ignore the prosody would agree as well"
+            nodes, model.prosody.nodes = model.prosody.nodes, None
+            assert np.abs(of_torch(model, waveform) - expected).max() > 1e-3, "logits that ignore the nodes"
+            model.prosody.nodes = nodes
+    for level in (0.0, 1e-30, 1e-7, 1e-3, 30.0):
+        waveform = np.float32(level) * noise(1, 8_000)
+        np.testing.assert_allclose(session.run(waveform), of_torch(model, waveform), rtol=0, atol=1e-4)
+
+
 def test_the_exact_light_model_with_its_published_weights_exports_and_agrees_at_198_000_samples(
     reference: Path, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from .small import voice
 CASES = {
     "small": {},
     "efficient-transformer": {},
+    "efficient-prosody": {},
     "small with all that is offered": {
         "model.context_blocks": 1,
         "model.context": "transformer",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aasist.keys import RecipeError, values_of
+from aasist.keys import RecipeError, keys_of, values_of
 from aasist.recipe import AASIST, AASIST_L, EFFICIENT, SMALL
 from aasist.recipefile import parsed_change
 from aasist.training.recipe import (
@@ -94,7 +94,9 @@ def test_the_shipped_models_recipe_is_that_of_its_training() -> None:
 
 def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> None:
     conformer = replace(EFFICIENT, name="efficient-transformer", context_blocks=2, context="conformer")
-    for name, architecture in {"small": SMALL, "efficient-transformer": conformer}.items():
+    prosodic = replace(EFFICIENT, name="efficient-prosody", prosody="both")
+    shapes = {"small": SMALL, "efficient-transformer": conformer, "efficient-prosody": prosodic}
+    for name, architecture in shapes.items():
         recipe = read_recipe(name)
         assert recipe.model.resolved() == architecture
         assert replace(recipe, model=read_recipe("efficient").model) == read_recipe("efficient")
@@ -103,6 +105,8 @@ def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> 
 def test_a_block_or_a_squeeze_of_zero_takes_away_what_the_architecture_has(tmp_path: Path) -> None:
     recipe = with_changes(read_recipe("efficient-transformer"), {"context_blocks": "0", "squeeze": "0"})
     assert recipe.model.resolved() == replace(EFFICIENT, name="efficient-transformer")
+    without = with_changes(read_recipe("efficient-prosody"), {"prosody": "none"})
+    assert without.model.resolved() == replace(EFFICIENT, name="efficient-prosody")
     assert not differences(recipe, read_recipe(written(tmp_path, "resolved", resolved_text(recipe))))
 
 
@@ -254,3 +258,8 @@ def test_none_is_a_level_and_a_compression_of_its_own(tmp_path: Path) -> None:
 def test_an_architecture_that_is_spelt_out_is_the_one_by_name() -> None:
     spelt = with_changes(Recipe(), {"model.channels": AASIST.channels, "model.bands": 70, "model.name": "aasist"})
     assert not differences(Recipe(), spelt)
+
+
+def test_the_precision_that_needs_cuda_says_so() -> None:
+    meaning = next(known.meaning for known in keys_of(Recipe) if known.name == "precision")
+    assert "fp16 on CUDA alone" in meaning

@@ -7,6 +7,7 @@ from torch.nn import functional
 from aasist.model.context import context_of
 from aasist.model.encoder import Encoder
 from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
+from aasist.model.prosodic_nodes import prosody_of, with_nodes
 from aasist.model.sinc import pooled_bands
 from aasist.recipe import Architecture
 
@@ -61,24 +62,40 @@ class Aasist(nn.Module):
         self.spectral_pool = GraphPool(dim1, a.spectral_ratio, pooling_dropout)
         self.temporal_pool = GraphPool(dim1, a.temporal_ratio, pooling_dropout)
         self.branches = nn.ModuleList(Branch(a) for _ in range(2))
-        self.out = nn.Linear(5 * dim2 + (3 * width * a.spectral_nodes if a.statistics else 0), 2)
+        self.prosody = prosody_of(a)
+        statistic_width = 3 * width * a.spectral_nodes if a.statistics else 0
+        fused_width = 0 if self.prosody is None else self.prosody.fused
+        self.out = nn.Linear(5 * dim2 + statistic_width + fused_width, 2)
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
-        return self.logits(self.features(waveform, band_mask))
+        return self.logits(self.features(waveform, band_mask), self.prosodic(waveform))
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Encoder output (B, channels, spectral nodes, temporal nodes) -> logits (B, 2)."""
-        logits: Tensor = self.out(functional.dropout(self.embed(features), self.dropout, self.training))
+    def logits(self, features: Tensor, prosodic: Tensor | None = None) -> Tensor:
+        """Encoder output (B, channels, spectral nodes, temporal nodes), `prosodic` frames -> logits (B, 2)."""
+        readout = functional.dropout(self.embed(features, prosodic), self.dropout, self.training)
+        logits: Tensor = self.out(readout)
         return logits
 
-    def embed(self, features: Tensor) -> Tensor:
-        """Encoder output -> what the last layer sees: the readout (B, 5 * graph_dims[1]), and statistics behind it."""
+    def embed(self, features: Tensor, prosodic: Tensor | None = None) -> Tensor:
+        """Encoder output and `prosodic` frames -> what the last layer sees: the readout (B, 5 * graph_dims[1]), and
+        statistics of either behind it."""
         spectral, temporal = self.graphs(features)
-        embedding = self.readout(self.spectral_pool(spectral), self.temporal_pool(temporal))
+        nodes, fused = ((), ()) if self.prosody is None else self.prosody(prosodic)
+        joined = with_nodes(self.temporal_pool(temporal), nodes)
+        parts = [self.readout(self.spectral_pool(spectral), joined)]
         if self.architecture.statistics:
-            embedding = torch.cat([embedding, statistics(features)], dim=1)
+            parts.append(statistics(features))
+        embedding = torch.cat([*parts, *fused], dim=1)
         return functional.normalize(embedding, dim=1) if self.architecture.readout == "cosine" else embedding
+
+    def prosodic(self, waveform: Tensor) -> Tensor | None:
+        """Waveform (B, T) -> prosodic frames (B, F, 8); None for a model that takes none."""
+        if self.prosody is None:
+            return None
+        with torch.no_grad():
+            frames: Tensor = self.prosody.frames(waveform)
+        return frames
 
     def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""

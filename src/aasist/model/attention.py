@@ -13,6 +13,7 @@ from torch import Tensor
 from aasist.model.aasist import Aasist, Branch
 from aasist.model.context import Part
 from aasist.model.graph import GraphAttention, GraphPool
+from aasist.model.prosodic_nodes import with_nodes
 from aasist.recipe import Architecture
 from aasist.session import SAMPLE_RATE, Float32, mel_edges_hz
 
@@ -48,6 +49,8 @@ class Attention:
     """What the two branches gave to temporal nodes out of all, in [0, 1]."""
     reach_seconds: float
     reach_bands: int
+    prosodic_share: float = 0.0
+    """Likewise, what they gave to prosodic nodes; 0 where the model has none. The rest is that of the spectral ones."""
 
 
 def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
@@ -87,13 +90,16 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
         spectral_in, temporal_in = model.nodes(model.features(waveform.unsqueeze(0)))
         temporal_in, gathered = _through_context(model, temporal_in)
         temporal, spectral = model.temporal_attention(temporal_in), model.spectral_attention(spectral_in)
-        pooled = model.temporal_pool(temporal), model.spectral_pool(spectral)
-        given = torch.stack([_branch_weights(branch, *pooled) for branch in _branches(model)]).mean(dim=0)
-        count = pooled[0].shape[1]
+        kept, spectral_kept = model.temporal_pool(temporal), model.spectral_pool(spectral)
+        count, joined = kept.shape[1], kept
+        if model.prosody is not None:
+            joined = with_nodes(kept, model.prosody(model.prosodic(waveform.unsqueeze(0)))[0])
+        given = torch.stack([_branch_weights(branch, joined, spectral_kept) for branch in _branches(model)]).mean(dim=0)
+        rest = joined.shape[1]
         by_time = _node_weights(model.temporal_attention, model.temporal_pool, temporal_in, temporal, given[:count])
         for among in reversed(gathered):
             by_time = _rolled_back(among, by_time)
-        by_band = _node_weights(model.spectral_attention, model.spectral_pool, spectral_in, spectral, given[count:])
+        by_band = _node_weights(model.spectral_attention, model.spectral_pool, spectral_in, spectral, given[rest:])
     spans, bands = node_spans_seconds(model.architecture, len(by_time)), node_bands_hz(model.architecture)
     return Attention(
         spans=tuple(SpanWeight(*span, weight) for span, weight in zip(spans, by_time.tolist(), strict=True)),
@@ -101,6 +107,7 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
         temporal_share=float(given[:count].sum()),
         reach_seconds=reach_seconds(model.architecture),
         reach_bands=len(model.architecture.channels),
+        prosodic_share=float(given[count:rest].sum()),
     )
 
 

@@ -42,9 +42,10 @@ class PlainForm(nn.Module):
         model, device = self.model, waveform.device.type
         with torch.autocast(device, enabled=False):
             maps = model.encoder.opened(model.bands(waveform, band_mask).unsqueeze(1))
+            prosodic = model.prosodic(waveform)
         with torch.autocast(device, self.dtype, enabled=self.dtype in {torch.bfloat16, torch.float16}):
             features = model.encoder.blocks(maps)
-            logits = model.logits(features)
+            logits = model.logits(features, prosodic)
         return features.to(waveform.dtype), logits.to(waveform.dtype)
 
 
@@ -69,7 +70,7 @@ class StretchedForm(PlainForm):
                 assert isinstance(block, ResidualBlock)
                 maps = self._through(block, maps)
             features = maps.to(waveform.dtype).permute(0, 3, 2, 1)
-            return features, model.logits(features)
+            return features, model.logits(features, model.prosodic(waveform))
 
     def _bands(self, waveform: Tensor, band_mask: Tensor | None) -> Tensor:
         """Waveform (B, T) -> pooled sinc bands (B, T', F)."""

@@ -79,6 +79,11 @@ class Model:
     statistics: bool | None = key(
         None, "mean, deviation and maximum in time of the encoder's features go to the last layer too"
     )
+    prosody: str = key(
+        "",
+        "of prosodic frames, nodes (of the graph), fusion (statistics in the readout) or both; none; empty: as named",
+        choices=("", "none", "nodes", "fusion", "both"),
+    )
 
     def resolved(self) -> Architecture:
         """The architecture; `ModelError` for numbers that make none."""
