@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from aasist.errors import ModelError
@@ -19,7 +20,7 @@ class Architecture:
     window_samples: int = WINDOW_SAMPLES
     """Samples at 16 kHz in the window the model is trained and run on."""
     level: str = "none"
-    """``none``, or ``rms``: each window is scaled to a root mean square of 1 first."""
+    """``none``, or ``rms``: each window is scaled to a root mean square of 1 first, or of 0.1 before a speech encoder."""
     bands: int = 70
     """Sinc band-pass filters, mel-spaced over 0 to 8 kHz."""
     kernel_samples: int = 129
@@ -49,12 +50,22 @@ class Architecture:
     """Training only: spread of the spectral positions at the start."""
     readout: str = "linear"
     """``linear``, or ``cosine``: what the last layer sees is scaled to unit length, as one-class losses want it."""
+    front: str = "sinc"
+    """``sinc``, or ``speech-encoder``: the frames of a frozen encoder, projected, in place of the sinc bands."""
+    projection: int = 128
+    """Bands that a speech encoder's frames are projected to."""
+    encoder_dim: int = 1024
+    encoder_layers: tuple[int, ...] = (24,)
+    """Layers of the speech encoder that are heard, counted from 1; of several, a weighted sum that is learnt."""
+    encoder_hop_samples: int = 320
+    encoder_frame_samples: int = 400
+    """Between two frames of the speech encoder, and what one is made of at the least."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name == "dropouts":  # unlike every other number, these may be 0
                 continue
-            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in PER_BLOCK)
+            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in ANY_LENGTH)
             if wanted is not None:
                 raise ModelError("recipe", f"{field.name} must be {wanted}, got {getattr(self, field.name)!r}")
         for key in ("spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
@@ -63,6 +74,7 @@ class Architecture:
         if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
             raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
         choices = {"level": ("none", "rms"), "compression": ("none", "log"), "readout": ("linear", "cosine")}
+        choices["front"] = FRONTS
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
@@ -72,6 +84,8 @@ class Architecture:
             )
         if self.kernel_samples % 2 == 0:
             raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+        if any(one >= other for one, other in pairwise(self.encoder_layers)):
+            raise ModelError("recipe", f"encoder_layers must rise, got {self.encoder_layers}")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -85,25 +99,38 @@ class Architecture:
             raise ModelError(
                 "recipe", f"window_samples must be at least {self.shortest_samples:,}, got {self.window_samples:,}"
             )
-        if self.bands < self.front_pool[0]:
-            raise ModelError("recipe", f"bands must be at least front_pool[0] {self.front_pool[0]}, got {self.bands}")
+        if not self.spectral_nodes:
+            name, value = ("bands", self.bands) if self.front == SINC else ("projection", self.projection)
+            raise ModelError("recipe", f"{name} must be at least front_pool[0] {self.front_pool[0]}, got {value}")
 
     @property
     def spectral_nodes(self) -> int:
         """Nodes of the spectral graph: bands left after the front pooling."""
-        return self.bands // self.front_pool[0]
+        return (self.bands if self.front == SINC else self.projection) // self.front_pool[0]
+
+    @property
+    def hop_samples(self) -> int:
+        """Between two outputs of the front."""
+        return self.sinc_stride if self.front == SINC else self.encoder_hop_samples
+
+    @property
+    def frame_samples(self) -> int:
+        """What one output of the front is made of at the least."""
+        return self.kernel_samples if self.front == SINC else self.encoder_frame_samples
 
     @property
     def shortest_samples(self) -> int:
         """Fewest samples of which one temporal node is left."""
         steps = math.prod(self.time_pools) * self.front_pool[1]
-        return (steps - 1) * self.sinc_stride + self.kernel_samples
+        return (steps - 1) * self.hop_samples + self.frame_samples
 
     @property
     def activation_bytes(self) -> int:
-        """About what one window takes while it is scored in float32: the first block's maps, four of them at once."""
-        steps = ((self.window_samples - self.kernel_samples) // self.sinc_stride + 1) // self.front_pool[1]
-        return 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
+        """About what one window takes while it is scored in float32: the first block's maps, four of them at once, and
+        before them what a speech encoder begins with (wav2vec 2.0: three maps at 3.2 kHz)."""
+        steps = ((self.window_samples - self.frame_samples) // self.hop_samples + 1) // self.front_pool[1]
+        speech = 0 if self.front == SINC else 4 * 3 * self.encoder_dim * (self.window_samples // 5)
+        return speech + 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back."""
@@ -127,8 +154,10 @@ class Architecture:
 MOST, MOST_BLOCKS = 1 << 24, 64
 """Far beyond any countermeasure: a checkpoint's metadata must not be able to ask for all the memory there is."""
 
-PER_BLOCK = ("channels", "time_pools")
-"""Fields with one number for each residual block, of which there may be any number."""
+ANY_LENGTH = ("channels", "time_pools", "encoder_layers")
+"""Fields with any number of numbers: one for each residual block, or for each layer of an encoder that is heard."""
+
+FRONTS = SINC, SPEECH_ENCODER = ("sinc", "speech-encoder")
 
 
 def _numbers(value: object) -> list[float]:
@@ -187,4 +216,18 @@ EFFICIENT = Architecture(
     position_std=0.1,
 )
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT)}
+# The back end of Tak et al. (Odyssey 2022): no pooling in the blocks, 42 spectral and 67 temporal nodes. The encoder's
+# dimensions are XLS-R 300M's; a training takes those of the one it is given.
+SSL = Architecture(
+    name="ssl",
+    level="rms",
+    front="speech-encoder",
+    time_pools=(1, 1, 1, 1, 1, 1),
+    unused_norms=False,
+    spectral_ratio=0.5,
+    temporal_ratio=0.5,
+    dropouts=(0.0, 0.0, 0.0, 0.1),  # as efficient's, for what was seen there
+    position_std=0.1,
+)
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT, SSL)}
