@@ -27,7 +27,7 @@ CONVOLUTIONS: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 2,
 }
-"""Frames every 320 samples, as all models of this kind have them; each is made of 260 at the least."""
+"""Frames every 320 samples, as all models of this kind have them; each is made of 190 at the least."""
 
 
 def transformers_folder(folder: Path, kind: str, **changes: Any) -> Path:

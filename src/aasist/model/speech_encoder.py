@@ -75,7 +75,8 @@ class SpeechEncoder(nn.Module):
     def __init__(self, inner: nn.Module, facts: EncoderFacts) -> None:
         """``inner`` takes a waveform (B, T) and layers, counted from 1 and rising, and gives a list of frames."""
         super().__init__()
-        self.inner, self.facts = inner.eval().requires_grad_(False), facts
+        self.inner, self.facts = inner.requires_grad_(False), facts
+        self.train()
 
     def forward(self, waveform: Tensor, layers: Sequence[int]) -> list[Tensor]:
         frames: list[Tensor] = self.inner(waveform, tuple(layers))
