@@ -57,7 +57,7 @@ def whisper(seed: int = 0) -> WhisperEncoder:
         encoder = WhisperEncoder(WHISPER).eval().requires_grad_(False)
         for parameter in encoder.parameters():
             if parameter.ndim > 1:
-                parameter *= 1.5
+                parameter.mul_(1.5)
     return encoder
 
 
@@ -89,7 +89,10 @@ def faster_whisper_folder(folder: Path, encoder: WhisperEncoder) -> Path:
 def ctranslate2_bytes(encoder: WhisperEncoder) -> bytes:
     """The file, put together by the format's own description."""
     state = {name: tensor.numpy() for name, tensor in encoder.state_dict().items()}
-    variables: dict[str, np.ndarray] = {"decoder/activation": np.int8(3), "encoder/num_heads": np.int16(encoder.shape.heads)}
+    variables: dict[str, np.ndarray] = {
+        "decoder/activation": np.int8(3),
+        "encoder/num_heads": np.int16(encoder.shape.heads),
+    }
     leaves = {"weight": "weight", "bias": "bias"}
     norms = {"weight": "gamma", "bias": "beta"}
     for leaf, theirs in leaves.items():

@@ -137,7 +137,7 @@ def test_the_encoder_is_frozen_and_no_part_of_the_model(folder: Path) -> None:
     model = tiny(encoder).train()
     assert not encoder.training
     assert not any(module.training for module in encoder.modules())
-    assert not any("encoder.inner" in name or "conv1.weight" == name for name in model.state_dict())
+    assert not any("encoder.inner" in name or name == "conv1.weight" for name in model.state_dict())
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     model(WAVEFORM).square().sum().backward()
     assert model.front is not None
@@ -174,9 +174,9 @@ def test_a_checkpoint_names_its_encoder_and_finds_it_by_its_hash(
         checkpoint.load(path)
     other = encoders.whisper_folder(tmp_path / "others" / "other", seed=1)
     monkeypatch.setenv(FOLDERS, str(other.parent))
-    with pytest.raises(ModelError, match="of that kind, with another hash: .*other"):
+    with pytest.raises(ModelError, match=r"of that kind, with another hash: .*other"):
         checkpoint.load(path)
-    with pytest.raises(ModelError, match="it was trained with the speech encoder .* was given"):
+    with pytest.raises(ModelError, match=r"it was trained with the speech encoder .* was given"):
         checkpoint.load(path, open_encoder(other))
     monkeypatch.setenv(FOLDERS, os.pathsep.join([str(other.parent), str(tmp_path / "none"), str(folder)]))
     for again in (checkpoint.load(path), checkpoint.load(path, encoder)):

@@ -60,7 +60,7 @@ def test_a_model_behind_an_encoder_is_trained_resumed_scored_and_known_by_its_en
     # Moved, it is the same encoder; another is not.
     moved = folder.rename(tmp_path / "moved")
     start(with_changes(kept, {"run.steps": 6, "data.encoder": str(moved)}), run, Silent(), resume=True)
-    (moved / "config.json").write_text((moved / "config.json").read_text().replace("{", '{"layerdrop": 0.0, ', 1))
+    (moved / "config.json").write_text((moved / "config.json").read_text().replace("{", '{"of_another": 1, ', 1))
     with pytest.raises(RunError, match="begun on other data: encoder: "):
         start(with_changes(kept, {"run.steps": 7, "data.encoder": str(moved)}), run, Silent(), resume=True)
 
@@ -100,7 +100,9 @@ def test_an_encoder_that_the_exporter_cannot_write_is_named(tmp_path: Path, monk
         raise NotImplementedError("no such operator")
 
     monkeypatch.setattr(torch.onnx, "export", fails)
-    with pytest.raises(ModelError, match="cannot write the speech encoder whisper .*no such operator; run the checkpoint"):
+    with pytest.raises(
+        ModelError, match=r"cannot write the speech encoder whisper .*no such operator; run the checkpoint"
+    ):
         export_room.to_onnx(model)
 
 
@@ -123,9 +125,9 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
         with_encoder(recipe(tmp_path, None))
     with pytest.raises(RecipeError, match="the model has none in front"):
         with_encoder(with_changes(read_recipe("aasist"), {"data.encoder": str(folder)}))
-    with pytest.raises(RecipeError, match="whisper: .*wanted layer 4 .* got 3 layers"):
+    with pytest.raises(RecipeError, match=r"whisper: .*wanted layer 4 .* got 3 layers"):
         with_encoder(with_changes(recipe(tmp_path, folder), {"model.encoder_layers": (4,)}))
-    with pytest.raises(RecipeError, match="augment.bands silences sinc bands, and a speech encoder has none"):
+    with pytest.raises(RecipeError, match=r"augment\.bands silences sinc bands, and a speech encoder has none"):
         with_changes(read_recipe("ssl"), {"augment.bands.probability": 0.1})
     with pytest.raises(RecipeError, match="encoder_layers must rise"):
         with_changes(read_recipe("ssl"), {"model.encoder_layers": (3, 2)})

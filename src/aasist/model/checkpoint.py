@@ -127,7 +127,9 @@ def _encoder(
     if architecture.front == SINC:
         return None
     if facts is None:
-        raise ModelError("checkpoint", f"no {ENCODER_KEY!r} in its metadata: which speech encoder it wants is not known")
+        raise ModelError(
+            "checkpoint", f"no {ENCODER_KEY!r} in its metadata: which speech encoder it wants is not known"
+        )
     if given is None:
         require_dimensions(architecture, facts)
         return find_encoder(facts, deepest=max(architecture.encoder_layers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,13 @@ from aasist.errors import ModelError
 
 VERSION = 6
 """Of the format; the one that is read here."""
-DTYPES = {0: np.dtype("<f4"), 1: np.dtype("i1"), 2: np.dtype("<i2"), 3: np.dtype("<i4"), 4: np.dtype("<f2")}
+DTYPES: dict[int, np.dtype[Any]] = {
+    0: np.dtype("<f4"),
+    1: np.dtype("i1"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<i4"),
+    4: np.dtype("<f2"),
+}
 """Numbers of the types, as the format counts them; bfloat16 (5) is none of NumPy's."""
 MOST_DIMENSIONS = 8
 
@@ -57,7 +64,9 @@ class _Reader:
 def _variables(reader: _Reader, specification: str, prefix: str) -> dict[str, Tensor]:
     version, found, _ = reader.number("I"), reader.text(), reader.number("I")
     if version != VERSION or found != specification:
-        raise ModelError("encoder", f"wanted {specification} in version {VERSION} of the format, got {found} in {version}")
+        raise ModelError(
+            "encoder", f"wanted {specification} in version {VERSION} of the format, got {found} in {version}"
+        )
     tensors = {}
     for _ in range(reader.number("I")):
         name, rank = reader.text(), reader.number("B")

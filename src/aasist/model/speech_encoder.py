@@ -104,7 +104,9 @@ def open_encoder(folder: Path | str, *, sha256: str | None = None, deepest: int 
     kind = kind_of(folder)
     digest = sha256_of(folder)
     if sha256 is not None and digest != sha256:
-        raise ModelError("encoder", f"{folder}: another speech encoder: wanted sha256 {sha256[:12]}..., got {digest[:12]}...")
+        raise ModelError(
+            "encoder", f"{folder}: another speech encoder: wanted sha256 {sha256[:12]}..., got {digest[:12]}..."
+        )
     # Imported here: each kind wants packages that the other does not.
     if kind == WHISPER:
         from aasist.model import whisper_files

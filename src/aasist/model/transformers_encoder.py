@@ -66,7 +66,9 @@ def opened(folder: Path, sha256: str, deepest: int | None = None) -> SpeechEncod
             frame_samples=_frame_samples(config),
             longest_samples=LONGEST_SAMPLES,
         )
-    except Exception as error:  # the library raises nearly anything: OSError, ValueError, KeyError, SafetensorError, ...
+    except (
+        Exception
+    ) as error:  # the library raises nearly anything: OSError, ValueError, KeyError, SafetensorError, ...
         reason = " ".join(str(error).split())[:300]
         raise ModelError("encoder", f"{folder}: transformers cannot read it: {reason}") from error
     finally:
@@ -76,7 +78,9 @@ def opened(folder: Path, sha256: str, deepest: int | None = None) -> SpeechEncod
     # What a file lacks would be random, and the library only says so.
     missing = [name for name in told["missing_keys"] if name.rpartition(".")[2] not in UNUSED]
     if missing or told["mismatched_keys"]:
-        raise ModelError("encoder", f"{folder}: weights are missing or of another shape: {', '.join(sorted(missing)[:4])}")
+        raise ModelError(
+            "encoder", f"{folder}: weights are missing or of another shape: {', '.join(sorted(missing)[:4])}"
+        )
     if deepest is not None and deepest + 1 < facts.layers:
         # One more than is asked for: what the last block of all gives is normed in some of them.
         model.encoder.layers = model.encoder.layers[: deepest + 1]

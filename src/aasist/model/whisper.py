@@ -132,7 +132,9 @@ class WhisperEncoder(nn.Module):
 
     def forward(self, waveform: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """``layers`` count from 1, rising; the last of all is normed, as what the decoder sees. None behind them is run."""
-        with torch.autocast(waveform.device.type, enabled=False):  # powers of a weak recording are no numbers in 16 bits
+        with torch.autocast(
+            waveform.device.type, enabled=False
+        ):  # powers of a weak recording are no numbers in 16 bits
             mel = self.mel(waveform)
         return self.encoded(mel, layers)
 

@@ -88,7 +88,9 @@ def _from_transformers(folder: Path) -> tuple[WhisperShape, dict[str, Tensor]]:
 def _number(config: dict[str, Any], name: str, folder: Path) -> int:
     value = config.get(name)
     if type(value) is not int:
-        raise ModelError("encoder", f"{folder}: {name} of its configuration must be a whole number, got {str(value)[:40]!r}")
+        raise ModelError(
+            "encoder", f"{folder}: {name} of its configuration must be a whole number, got {str(value)[:40]!r}"
+        )
     return value
 
 

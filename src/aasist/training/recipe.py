@@ -166,7 +166,9 @@ class Recipe:
                 f"{self.optimiser.learning_rate:g}, got {self.schedule.lowest_learning_rate:g}"
             )
         if architecture.front != SINC and self.augment.bands.probability:
-            raise RecipeError("augment.bands silences sinc bands, and a speech encoder has none: set its probability to 0")
+            raise RecipeError(
+                "augment.bands silences sinc bands, and a speech encoder has none: set its probability to 0"
+            )
         shortest = min((*self.crop.lengths, architecture.window_samples))
         if shortest < architecture.shortest_samples:
             raise RecipeError(

@@ -16,8 +16,8 @@ from aasist.errors import AasistError
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
 from aasist.training.distributed import Ranks, joined, ranks_here
-from aasist.training.events import require_tensorboard
 from aasist.training.encoder import with_encoder
+from aasist.training.events import require_tensorboard
 from aasist.training.journal import Listener, Silent
 from aasist.training.loop import End, Training
 from aasist.training.precision import resolved
