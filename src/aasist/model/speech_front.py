@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +47,9 @@ class SpeechFront(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """To another device or precision, the encoder comes along."""
-        self.encoder._apply(fn, recurse)
-        moved: Any = super()._apply(fn, recurse)
-        return moved  # type: ignore[no-any-return]
+        self.encoder._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 def require_fit(architecture: Architecture, encoder: SpeechEncoder | None) -> None:

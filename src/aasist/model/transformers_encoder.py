@@ -42,10 +42,10 @@ def opened(folder: Path, sha256: str, deepest: int | None = None) -> SpeechEncod
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{folder}: this speech encoder", "ssl") from error
     kind = config_of(folder)["model_type"]
-    silent = transformers.logging.get_verbosity()
-    bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    logging: Any = transformers.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         model, told = transformers.AutoModel.from_pretrained(
             folder,
@@ -72,9 +72,9 @@ def opened(folder: Path, sha256: str, deepest: int | None = None) -> SpeechEncod
         reason = " ".join(str(error).split())[:300]
         raise ModelError("encoder", f"{folder}: transformers cannot read it: {reason}") from error
     finally:
-        transformers.logging.set_verbosity(silent)
+        logging.set_verbosity(verbosity)
         if bars:
-            transformers.logging.enable_progress_bar()
+            logging.enable_progress_bar()
     # What a file lacks would be random, and the library only says so.
     missing = [name for name in told["missing_keys"] if name.rpartition(".")[2] not in UNUSED]
     if missing or told["mismatched_keys"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from aasist.errors import ModelError
 from aasist.keys import RecipeError
@@ -43,7 +44,7 @@ def with_encoder(recipe: Recipe) -> tuple[Recipe, SpeechEncoder | None]:
 
 def with_dimensions(model: Model, facts: EncoderFacts) -> Model:
     """The keys that are none, as the encoder has them."""
-    found = {
+    found: dict[str, Any] = {
         "encoder_dim": facts.dim,
         "encoder_layers": tuple(range(1, facts.layers + 1)),
         "encoder_hop_samples": facts.hop_samples,
