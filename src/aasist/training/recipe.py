@@ -12,7 +12,7 @@ from typing import Any
 from aasist import recipefile
 from aasist.errors import ModelError
 from aasist.keys import RecipeError, key, section, values_of
-from aasist.recipe import ARCHITECTURES, Architecture
+from aasist.recipe import ARCHITECTURES, FRONTS, SINC, Architecture
 from aasist.recipefile import Shelf, in_toml
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.averaging import Averaging
@@ -84,6 +84,22 @@ class Model:
         "of prosodic frames, nodes (of the graph), fusion (statistics in the readout) or both; none; empty: as named",
         choices=("", "none", "nodes", "fusion", "both"),
     )
+    front: str = key(
+        "",
+        "sinc; speech-encoder: the frames of a frozen encoder (data.encoder) in place of the sinc bands; empty: as named",
+        choices=("", *FRONTS),
+    )
+    projection: int | None = key(None, "bands that the speech encoder's frames are projected to")
+    encoder_dim: int | None = key(None, "of the speech encoder's frames; none: as it is")
+    encoder_layers: tuple[int, ...] | None = key(
+        None, "layers of the speech encoder that are heard, from 1 up, a learnt sum of several; none: all of them"
+    )
+    encoder_hop_samples: int | None = key(
+        None, "between two frames of the speech encoder; none: as it is", unit="samples"
+    )
+    encoder_frame_samples: int | None = key(
+        None, "what a frame of the speech encoder is made of at the least; none: as it is", unit="samples"
+    )
 
     def resolved(self) -> Architecture:
         """The architecture; `ModelError` for numbers that make none."""
@@ -99,6 +115,7 @@ class Data:
     train: tuple[str, ...] = key((), "where to train: [CORPUS:]PATH each, a manifest without CORPUS")
     dev: tuple[str, ...] = key((), "where to choose the best weights, likewise; none: the dev subsets of data.train")
     noise: tuple[str, ...] = key((), "noise, music and room responses for augmentation: folders or manifests")
+    encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
     dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")
 
@@ -174,6 +191,10 @@ class Recipe:
                 f"schedule.lowest_learning_rate must be at most optimiser.learning_rate "
                 f"{self.optimiser.learning_rate:g}, got {self.schedule.lowest_learning_rate:g}"
             )
+        if architecture.front != SINC and self.augment.bands.probability:
+            raise RecipeError(
+                "augment.bands silences sinc bands, and a speech encoder has none: set its probability to 0"
+            )
         shortest = min((*self.crop.lengths, architecture.window_samples))
         if shortest < architecture.shortest_samples:
             raise RecipeError(
@@ -181,9 +202,9 @@ class Recipe:
             )
 
 
-OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise")
-"""Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves
-are held by their fingerprint."""
+OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder")
+"""Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
+and a speech encoder, are held by their fingerprints."""
 
 
 def is_identity(name: str) -> bool:

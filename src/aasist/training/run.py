@@ -209,7 +209,7 @@ class Run:
             raise RunError(
                 "other_data",
                 f"{self.folder} was begun on other data: {'; '.join(others)} (fingerprints of ids, labels, paths, sizes of "
-                "files, and columns that sampling goes by): give the same data, or begin another run",
+                "files, and columns that sampling goes by; of noise; of a speech encoder): give the same data, or begin another run",
             )
 
     def _starts(self) -> list[dict[str, Any]]:

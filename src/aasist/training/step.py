@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aasist.errors import AasistError
 from aasist.model.aasist import Aasist
+from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import PlainForm, prepared
 from aasist.training.averaging import norms_of
 from aasist.training.distributed import Ranks
@@ -59,10 +60,12 @@ STOPS = ("signal", "memory")
 class Learner:
     """A model with its optimiser, and with a head that teaches its encoder where the recipe wants one."""
 
-    def __init__(self, recipe: Recipe, ranks: Ranks, precision: Precision) -> None:
+    def __init__(
+        self, recipe: Recipe, ranks: Ranks, precision: Precision, encoder: SpeechEncoder | None = None
+    ) -> None:
         self.recipe, self.ranks, self.precision = recipe, ranks, precision
         torch.manual_seed(int(generator(recipe.seed, Purpose.START).integers(1 << 62)))
-        self.model = Aasist(recipe.model.resolved())
+        self.model = Aasist(recipe.model.resolved(), encoder)
         self.head = EncoderHead(self.model) if recipe.loss.head_weight else None
         self.whole = nn.ModuleDict({"model": self.model} | ({"head": self.head} if self.head is not None else {}))
         self.whole.to(ranks.device)
