@@ -39,6 +39,12 @@ PATH = click.Path(path_type=Path)
     metavar="PATH",
     help="Folder or manifest of noise, music and room responses for augmentation. May be repeated.",
 )
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
+)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")
 @click.option("--show", is_flag=True, help="Print the recipe with every key, and stop.")
@@ -51,6 +57,7 @@ def train(
     data: tuple[str, ...],
     dev: tuple[str, ...],
     noise: tuple[str, ...],
+    teacher: tuple[str, ...],
     out: Path | None,
     resume: bool,
     show: bool,
@@ -78,7 +85,8 @@ def train(
     if recipe is not None and "=" in recipe:  # without a recipe, the first change stands in its place
         changes, recipe = (recipe, *changes), None
     folder = Path("runs", Path(recipe).stem) if out is None and recipe is not None else out
-    chosen = recipe_of(recipe, changes, sources(corpus, root, data, dev, noise), folder, resume=resume)
+    named = sources(corpus, root, data, dev, noise) | ({"teachers.models": teacher} if teacher else {})
+    chosen = recipe_of(recipe, changes, named, folder, resume=resume)
     if show:
         from aasist.training.recipe import resolved_text
 
@@ -120,16 +128,24 @@ def recipe_of(
     changed = dict(map(parsed_change, changes))
     if recipe is not None:
         base = read_recipe(recipe)
-        if resume and folder is not None and not base.data.train and not named:
-            # What the run was trained on, it goes on with.
-            named = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
+        if (
+            resume
+            and folder is not None
+            and not base.data.train
+            and not any(name.startswith("data.") for name in named)
+        ):
+            # What the run was trained on, it goes on with; and below, what it was taught by.
+            named |= {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
     elif not resume:
         raise click.UsageError(f"which recipe? {', '.join(shipped_recipes())}, or a TOML file")
     elif folder is None:
         raise click.UsageError("which run? Give its folder (-o)")
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
-    return with_changes(with_changes(base, named), changed)
+    asked = with_changes(with_changes(base, named), changed)
+    if resume and folder is not None and asked.teachers.wanted and not asked.teachers.models:
+        asked = with_changes(asked, {"teachers.models": recipe_of_run(folder).teachers.models})
+    return asked
 
 
 def run(recipe: Recipe, folder: Path, *, resume: bool) -> None:
