@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aasist.model.graph import GraphAttention, HeterogeneousAttention, node_norm
+from footer import footer
 from published import heterogeneous, homogeneous
 
 ROOT = Path(__file__).parents[1]
@@ -212,13 +212,10 @@ def main() -> None:
     check()
     points = [(64, 32), (8, 256)] if arguments.quick else [(batch, count) for batch in BATCHES for count in NODES]
     lines = table(arguments.rounds, points)
-    facts = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.split(":", 1)[1].strip() for line in facts if "model name" in line), platform.processor())
     lines += [
         "",
         "Forward and backward of a homogeneous layer (64 to 64) and a heterogeneous one (64 to 32); `3.0 x`: three times as "
-        f"long as ours. Measured {time.strftime('%Y-%m-%d')} by `python benchmarks/graph.py` on {psutil.cpu_count()} cores of "
-        f"{processor}; Python {platform.python_version()}, torch {torch.__version__}.",
+        f"long as ours. {footer('graph.py', 'torch')}",
     ]
     print("\n".join(lines))
     if not arguments.quick:

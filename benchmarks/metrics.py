@@ -8,7 +8,6 @@ Needs the development environment (scikit-learn). Both sides of a comparison tak
 from __future__ import annotations
 
 import argparse
-import platform
 import subprocess
 import sys
 import time
@@ -16,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import sklearn
 from sklearn.metrics import roc_curve
 
 from aasist.evaluation.calibration import cllr
 from aasist.evaluation.dcf import AsvRates, min_dcf, min_tdcf
 from aasist.evaluation.det import eer
 from aasist.evaluation.tally import Tally
+from footer import footer
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs" / "metrics-table.md"
@@ -100,8 +99,7 @@ def main() -> None:
         f"EER, min t-DCF and Cllr with {arguments.rounds:,} rounds of the bootstrap on {arguments.trials:,} trials, "
         f"{arguments.threads} threads: **{seconds:.1f} s**, peak memory {peak:.0f} MiB.",
         "",
-        f"Measured {time.strftime('%Y-%m-%d')} by `python benchmarks/metrics.py`; Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, scikit-learn {sklearn.__version__}.",
+        footer("metrics.py", "numpy", "scikit-learn"),
     ]
     TABLE.write_text("\n".join(lines) + "\n")
     print(TABLE.read_text())

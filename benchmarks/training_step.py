@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from torch.nn import functional
 from aasist.model.aasist import Aasist
 from aasist.model.training_form import prepared
 from aasist.recipe import AASIST, EFFICIENT
+from footer import footer
 from published import PublishedAasist
 
 ROOT = Path(__file__).parents[1]
@@ -212,13 +212,10 @@ def main() -> None:
         return
     check()
     lines = measured(arguments.kinds, arguments.rounds, arguments.batch, arguments.threads)
-    facts = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.split(":", 1)[1].strip() for line in facts if "model name" in line), platform.processor())
     lines += [
         "",
         "Peak memory is of the whole process, about 0.4 GiB of it PyTorch itself. "
-        f"Measured {time.strftime('%Y-%m-%d')} by `python benchmarks/training_step.py` on {psutil.cpu_count()} cores of "
-        f"{processor}; Python {platform.python_version()}, torch {torch.__version__}.",
+        f"{footer('training_step.py', 'torch')}",
     ]
     print("\n".join(lines))
     if set(arguments.kinds) == set(KINDS):

@@ -32,6 +32,7 @@ PAGES = (
     "docs/corpus.md",
     "docs/evaluation.md",
     "docs/model-card.md",
+    "docs/model.md",
     "docs/performance.md",
     "docs/training.md",
 )
@@ -206,6 +207,23 @@ def engines_table() -> str:
     return Table(("engine", "kind", "technology", "licence", "installed by"), tuple(rows)).markdown()
 
 
+def costs_table() -> str:
+    """What each architecture costs, and each shipped recipe that differs from its architecture."""
+    from aasist.model.cost import cost
+    from aasist.recipe import ARCHITECTURES
+    from aasist.training.recipe import read_recipe, shipped_recipes
+
+    found = dict(ARCHITECTURES)
+    for name in shipped_recipes():
+        architecture = read_recipe(name).model.resolved()
+        found.setdefault(architecture.name, architecture)
+    rows = []
+    for name, architecture in found.items():
+        gflop, parameters = cost(architecture)
+        rows.append((name, f"{gflop:.2f}", f"{parameters:,}"))
+    return Table(("architecture", "GFLOP", "parameters"), tuple(rows)).markdown()
+
+
 def command_help() -> str:
     parts = []
     for name in (None, *VERBS):
@@ -245,6 +263,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "conditions": conditions_table,
     "corpora": corpora_table,
     "summary-keys": summary_keys,
+    "costs": costs_table,
     "recipes": recipes_table("training"),
     "training-keys": recipe_keys("training"),
     "corpus-recipes": recipes_table("corpus"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +153,19 @@ def small_onnx(small_model: Aasist, small_notes: ModelNotes, tmp_path_factory: p
     path = tmp_path_factory.mktemp("small") / "small.onnx"
     assert export(small_model, path, small_notes) <= 1e-4
     return path
+
+
+@pytest.fixture
+def same_threads() -> Iterator[None]:
+    """Torch's threads, which trainings and sessions set for the whole process, are afterwards what they were."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny corpus in ASVspoof 2019 LA's layout to train on; treat it as read-only."""
+    from .training import small
+
+    return small.corpus(tmp_path_factory.mktemp("la"))

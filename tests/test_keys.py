@@ -67,7 +67,7 @@ def test_text_is_read_as_what_the_key_wants(name: str, text: str, value: Any) ->
         ("count", "many", "count must be a whole number (trials), got 'many'"),
         ("count", 2.5, "count must be a whole number (trials), got 2.5"),
         ("count", True, "count must be a whole number (trials), got True"),
-        ("count", 0, "count must be at least 1 trials, got 0"),
+        ("count", 0, "count must be at least 1 (trials), got 0"),
         ("sizes", (3, 0), "sizes must be at least 1, got 0"),
         ("pair", (1.0,), "pair must be 2 numbers, got (1.0,)"),
         ("inner.share", 1.5, "inner.share must be at least 0 and at most 1, got 1.5"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aasist.errors import ModelError
-from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, Architecture
+from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, SMALL, Architecture
 
 architectures = st.builds(
     Architecture,
@@ -19,7 +19,13 @@ architectures = st.builds(
     bands=st.integers(4, 200),
     kernel_samples=st.integers(0, 100).map(lambda n: 2 * n + 1),
     front_pool=st.tuples(st.integers(1, 4), st.integers(1, 9)),
-    compression=st.sampled_from(["none", "log"]),
+    compression=st.sampled_from(["none", "log", "power"]),
+    squeeze=st.integers(0, 8),
+    context=st.sampled_from(["transformer", "conformer"]),
+    context_blocks=st.integers(0, 3),
+    context_heads=st.sampled_from([1, 5]),
+    context_dropout=st.floats(0.0, 0.99),
+    statistics=st.booleans(),
     channels=st.just((4, 5)),
     time_pools=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     unused_norms=st.booleans(),
@@ -39,6 +45,7 @@ def test_named_architectures_are_found_by_their_names_and_come_back_from_json() 
         "aasist": AASIST,
         "aasist-l": AASIST_L,
         "efficient": EFFICIENT,
+        "small": SMALL,
     }
 
 
@@ -70,7 +77,10 @@ wrong_values = st.one_of(
 )
 
 
-@given(st.sampled_from(sorted(set(json.loads(AASIST.to_json())) - {"name", "level", "compression"})), wrong_values)
+@given(
+    st.sampled_from(sorted(set(json.loads(AASIST.to_json())) - {"name", "level", "compression", "context"})),
+    wrong_values,
+)
 def test_a_value_of_another_type_is_an_error_that_names_its_key(key: str, value: object) -> None:
     with pytest.raises(ModelError) as caught:
         Architecture.from_json(json.dumps({key: value}))
@@ -100,6 +110,15 @@ def test_a_value_of_another_type_is_an_error_that_names_its_key(key: str, value:
         {"dropouts": [0.2, 0.3, 0.2, -0.1]},
         {"position_std": 0.0},
         {"bands": 2, "front_pool": [3, 3]},
+        {"squeeze": -1},
+        {"squeeze": False},
+        {"context_blocks": 0.5},
+        {"context_blocks": -1},
+        {"context_blocks": 65},
+        {"context_dropout": 1.0},
+        {"context_dropout": -0.1},
+        {"context_kernel": 0},
+        {"statistics": 1},
     ],
     ids=json.dumps,
 )

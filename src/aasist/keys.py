@@ -146,7 +146,7 @@ def checked(name: str, value: Any, kind: Any, known: Mapping[str, Any]) -> Any:
                 bounds = f"{'' if low is None else f'at least {low:g}'}{' and ' if None not in (low, high) else ''}" + (
                     "" if high is None else f"at most {high:g}"
                 )
-                unit = f" {known['unit']}" if known["unit"] else ""
+                unit = f" ({known['unit']})" if known["unit"] not in ("", name.rpartition(".")[2]) else ""
                 raise RecipeError(f"{name} must be {bounds}{unit}, got {item}")
     return value
 

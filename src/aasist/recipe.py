@@ -28,13 +28,26 @@ class Architecture:
     front_pool: tuple[int, int] = (3, 3)
     """Max-pooling of the rectified bands: (bands, steps)."""
     compression: str = "none"
-    """``none``, or ``log``: natural logarithm of the rectified, pooled bands over a floor of 1e-3."""
+    """Of the rectified, pooled bands over a floor of 1e-3: ``none``, ``log``, the natural logarithm, or ``power``, the
+    power of 0.3."""
     channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64)
     """Output channels of the residual blocks."""
     time_pools: tuple[int, ...] = (3, 3, 3, 3, 3, 3)
     """Max-pooling in time at the end of each residual block; 1 is none."""
+    squeeze: int = 0
+    """Channels to each hidden unit of squeeze-excitation (Hu et al., CVPR 2018) at the end of each block; 0: none."""
     unused_norms: bool = True
     """Keep the batch norms that the published blocks own and never apply: their weights have no effect."""
+    context_blocks: int = 0
+    """Blocks of self-attention over the temporal nodes, before the graphs; 0: none."""
+    context: str = "conformer"
+    """What those blocks are: ``transformer`` or ``conformer``."""
+    context_heads: int = 4
+    """Attention heads of each; they share the last of ``channels``."""
+    context_kernel: int = 7
+    """Nodes that the convolution of a conformer sees at once."""
+    context_dropout: float = 0.1
+    """Training only: on what each part of those blocks adds."""
     graph_dims: tuple[int, int] = (64, 32)
     """Node dimensions of the homogeneous and of the heterogeneous graph layers."""
     spectral_ratio: float = 0.5
@@ -49,10 +62,12 @@ class Architecture:
     """Training only: spread of the spectral positions at the start."""
     readout: str = "linear"
     """``linear``, or ``cosine``: what the last layer sees is scaled to unit length, as one-class losses want it."""
+    statistics: bool = False
+    """The last layer sees mean, deviation and maximum in time of the encoder's features too, beside what the graphs say."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name == "dropouts":  # unlike every other number, these may be 0
+            if field.name == "dropouts" or (field.name in MAY_BE_ZERO and _is_zero(getattr(self, field.name))):
                 continue
             wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in PER_BLOCK)
             if wanted is not None:
@@ -62,17 +77,30 @@ class Architecture:
                 raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
         if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
             raise ModelError("recipe", f"dropouts must be 4 numbers from 0 to below 1, got {self.dropouts!r}")
-        choices = {"level": ("none", "rms"), "compression": ("none", "log"), "readout": ("linear", "cosine")}
-        for key, allowed in choices.items():
+        for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
         if len(self.channels) != len(self.time_pools):
             raise ModelError(
                 "recipe", f"channels and time_pools must be of one length, got {self.channels} and {self.time_pools}"
             )
-        if self.kernel_samples % 2 == 0:
-            raise ModelError("recipe", f"kernel_samples must be odd, got {self.kernel_samples}")
+        for key in ("kernel_samples", "context_kernel"):
+            if getattr(self, key) % 2 == 0:
+                raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
+        self._check_context()
         self._check_sizes()
+
+    def _check_context(self) -> None:
+        """Refuse context blocks that cannot be built."""
+        if self.context_dropout >= 1:
+            raise ModelError("recipe", f"context_dropout must be below 1, got {self.context_dropout}")
+        if self.context_blocks > MOST_BLOCKS:
+            raise ModelError("recipe", f"context_blocks must be at most {MOST_BLOCKS}, got {self.context_blocks:,}")
+        if self.context_blocks and self.channels[-1] % self.context_heads:
+            raise ModelError(
+                "recipe",
+                f"context_heads must divide the last of channels {self.channels[-1]}, got {self.context_heads}",
+            )
 
     def _check_sizes(self) -> None:
         """Refuse what could not run, or would take all the memory there is before the first weight is read."""
@@ -127,6 +155,17 @@ class Architecture:
 MOST, MOST_BLOCKS = 1 << 24, 64
 """Far beyond any countermeasure: a checkpoint's metadata must not be able to ask for all the memory there is."""
 
+CHOICES = {
+    "level": ("none", "rms"),
+    "compression": ("none", "log", "power"),
+    "context": ("transformer", "conformer"),
+    "readout": ("linear", "cosine"),
+}
+"""Fields that are words, with those that each may be."""
+
+MAY_BE_ZERO = ("squeeze", "context_blocks", "context_dropout")
+"""Numbers that may be 0, unlike every other."""
+
 PER_BLOCK = ("channels", "time_pools")
 """Fields with one number for each residual block, of which there may be any number."""
 
@@ -134,6 +173,10 @@ PER_BLOCK = ("channels", "time_pools")
 def _numbers(value: object) -> list[float]:
     items = value if isinstance(value, tuple) else (value,)
     return [item for item in items if isinstance(item, int | float)]
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
 
 
 def _is_share(value: object) -> bool:
@@ -187,4 +230,22 @@ EFFICIENT = Architecture(
     position_std=0.1,
 )
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT)}
+# For edge devices and browsers: 0.5 GFLOP and 0.5 MB at the most. Shorter filters and fewer bands, because the sinc layer
+# would otherwise be most of it, and half the channels of `EFFICIENT`; nodes in time are as many.
+SMALL = Architecture(
+    name="small",
+    level="rms",
+    bands=60,
+    kernel_samples=65,
+    sinc_stride=3,
+    front_pool=(3, 8),
+    compression="log",
+    channels=(8, 16, 24, 32, 32),
+    time_pools=(3, 3, 3, 3, 1),
+    unused_norms=False,
+    graph_dims=(32, 24),
+    dropouts=(0.0, 0.0, 0.0, 0.1),
+    position_std=0.1,
+)
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT, SMALL)}

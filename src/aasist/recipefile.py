@@ -16,6 +16,9 @@ from aasist.keys import RecipeError, keys_of, with_values
 BASE = "base"
 """The one key of a recipe's file that is no key of its section: the name or path of the recipe that it differs from."""
 
+_NAMED = 5
+"""Keys that a message names; the others are counted."""
+
 Section = TypeVar("Section")
 
 
@@ -86,7 +89,9 @@ def with_changes(recipe: Section, changes: Mapping[str, Any]) -> Section:
     for given, value in changes.items():
         meant = [name for name in names if name.rpartition(".")[2] == given] if given not in names else [given]
         if len(meant) > 1:
-            raise RecipeError(f"{given!r} could be {' or '.join(meant)}: write it out")
+            more = f", and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
+            listed = ", ".join(meant[:_NAMED]) if more else " or ".join(meant)
+            raise RecipeError(f"{given!r} could be {listed}{more}: write it out")
         whole[meant[0] if meant else given] = value
     return with_values(recipe, whole)
 
@@ -107,7 +112,7 @@ def in_toml(values: Mapping[str, Any]) -> str:
         if head != last:
             lines += ["", f"[{head}]"]
             last = head
-        lines.append(f"{leaf} = {_toml(value)}")
+        lines.append(f"{leaf} = {toml_of(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -118,11 +123,12 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _toml(value: Any) -> str:
+def toml_of(value: Any) -> str:
+    """A value as it stands in a recipe's file."""
     if value is None:
         return '"none"'
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml_of, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -83,7 +83,7 @@ def test_keys_and_the_whole_recipe_are_shown(capsys: pytest.CaptureFixture[str],
     assert run(["corpus", "build", "--keys"]) == 0
     said = capsys.readouterr().out
     assert all(f"{known.name}: " in said for known in keys_of(Recipe))
-    assert run(["corpus", "build", "speech", "--show", "per_recording=3"]) == 1
+    assert run(["corpus", "build", "speech", "--show", "per_recording=3"]) == 2
     assert "could be copies.per_recording or speech.per_recording" in capsys.readouterr().err
     assert run(["corpus", "build", "speech", "--show", "most_per_source=7"]) == 0
     file = tmp_path / "shown.toml"
@@ -101,9 +101,9 @@ def test_keys_and_the_whole_recipe_are_shown(capsys: pytest.CaptureFixture[str],
         (["build", "copies", "-o", "x"], 1, "which recordings?"),
         (["build", "copies", "-o", "x", "--bonafide", "nowhere"], 1, "nowhere: no such folder"),
         (["build", "copys", "-o", "x"], 1, "no recipe 'copys'"),
-        (["build", "copies", "sed=1"], 1, "no key 'sed'; did you mean 'seed'?"),
-        (["build", "copies", "dev=0.6", "eval=0.5"], 1, "leave nothing to train on"),
-        (["build", "copies", "copies.per_recording=0"], 1, "nothing would be made"),
+        (["build", "copies", "sed=1"], 2, "no key 'sed'; did you mean 'seed'?"),
+        (["build", "copies", "dev=0.6", "eval=0.5"], 2, "leave nothing to train on"),
+        (["build", "copies", "copies.per_recording=0"], 2, "nothing would be made"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -16,7 +16,7 @@ from aasist.training.state import Progress, to_bytes
 
 
 def made(folder: Path, rates: list[float], **changes: Any) -> Path:
-    """The folder of a run whose epochs of two steps had these dev error rates."""
+    """The folder of a run whose epochs of two steps had these dev error rates, and within a source a tenth more."""
     with Run(folder) as kept:
         kept.begin(with_changes(Recipe(), {name.replace("__", "."): value for name, value in changes.items()}), {})
         for epoch, rate in enumerate(rates):
@@ -24,6 +24,7 @@ def made(folder: Path, rates: list[float], **changes: Any) -> Path:
             for step in (2 * epoch + 1, 2 * epoch + 2):
                 kept.line({"kind": "step", "step": step, "epoch": epoch, "loss": 1 / step, "machine": machine})
             line = {"kind": "epoch", "step": 2 * epoch + 2, "epoch": epoch, "loss": 0.5 / (epoch + 1), "dev_eer": rate}
+            line["dev_within_source"] = rate + 0.1
             kept.line({**line, "machine": machine})
     return folder
 
@@ -49,7 +50,10 @@ def test_the_best_comes_first_and_differing_keys_are_named(three: Path, capsys: 
         "steps": 6,
         "epochs": 3,
         "best_dev_eer": 0.2,
+        "best_within_source": pytest.approx(0.3),
         "best_epoch": 1,
+        "last_dev_eer": 0.25,
+        "last_within_source": pytest.approx(0.35),
         "loss": pytest.approx(0.5 / 3),
         "seconds": 300.0,
     }
@@ -82,7 +86,9 @@ def test_the_table_has_a_row_for_each(
         "2",
         "1/100",
         "10.00%",
+        "20.00%",
         "1",
+        "10.00%",
         "0.5000",
         "1:40",
     ]
@@ -124,3 +130,36 @@ def test_recipes_that_are_the_same_differ_in_nothing(tmp_path: Path, capsys: pyt
     made(tmp_path / "two", [0.2], loading__workers=3)
     assert run(["runs", str(tmp_path), "--json"]) == 0
     assert [json.loads(line)["differs"] for line in capsys.readouterr().out.splitlines()] == [{}, {}]
+
+
+def test_seeds_and_folds_of_one_recipe_have_a_mean_and_a_deviation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other data, other seeds and other folders of noise are no other recipe; another learning rate is."""
+    made(tmp_path / "one", [0.3, 0.2, 0.25], seed=1, data__train=("fold-1/train.tsv",))
+    made(tmp_path / "two", [0.1], seed=2, data__train=("fold-2/train.tsv",))
+    made(tmp_path / "three", [], seed=3)
+    made(tmp_path / "other", [0.05], optimiser__learning_rate=1e-3)
+    assert run(["runs", str(tmp_path), "--mean", "--json"]) == 0
+    other, same = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [Path(folder).name for folder in same["runs"]] == ["two", "one", "three"]
+    assert same["differs"] == {"optimiser.learning_rate": 1e-4}
+    # Of two runs: the mean, and half the difference times the square root of two.
+    assert same["best_dev_eer"] == pytest.approx({"count": 2, "mean": 0.15, "deviation": 0.1 / 2**0.5})
+    assert same["last_within_source"] == pytest.approx({"count": 2, "mean": 0.275, "deviation": 0.15 / 2**0.5})
+    assert other["best_dev_eer"] == {"count": 1, "mean": 0.05, "deviation": None}
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["runs", str(tmp_path), "--mean"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert "optimiser.learning_rate=0.001" in out[1]
+    assert "15.00% ± 7.07 (2)" in out[2]
+
+
+def test_runs_of_one_recipe_in_two_folders_are_not_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that two sets of data can be compared: the runs of each in a folder of their own."""
+    for data, rate in (("less", 0.3), ("more", 0.2)):
+        for seed in (1, 2):
+            made(tmp_path / data / str(seed), [rate + seed / 100], seed=seed)
+    assert run(["runs", str(tmp_path / "less"), str(tmp_path / "more"), "--mean", "--json"]) == 0
+    found = [json.loads(line)["best_dev_eer"]["mean"] for line in capsys.readouterr().out.splitlines()]
+    assert found == pytest.approx([0.215, 0.315])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from aasist.cli import run
 from aasist.keys import keys_of
@@ -25,18 +24,7 @@ SMALL = [
 ]
 
 
-@pytest.fixture(scope="module")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny corpus in ASVspoof 2019 LA's layout."""
-    return small.corpus(tmp_path_factory.mktemp("la"))
-
-
-@pytest.fixture(autouse=True)
-def same_threads() -> Iterator[None]:
-    """A training sets torch's threads for the whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("same_threads")
 
 
 def words(mini: Path, folder: Path, *more: str) -> list[str]:
@@ -68,6 +56,31 @@ def test_a_run_says_on_stdout_what_came_of_it_and_on_stderr_how_it_goes(
     assert "windows/s" in err
 
 
+def test_an_interrupted_run_says_so_and_how_to_go_on(
+    mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command it names, word for word, goes on; when the run is over it says why it cannot be lengthened."""
+    folder = tmp_path / "a run"
+    assert run(words(mini, folder, "steps=3", "epochs=1")) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{folder}: interrupted at step 3 of 4\n"
+    command = shlex.split(err.partition("go on with: ")[2])
+    assert command == ["aasist", "train", "-o", str(folder), "--resume"]
+    assert run(command[1:]) == 0
+    assert capsys.readouterr().out.startswith(f"{folder}: 4 steps, best dev EER ")
+    assert run(command[1:]) == 0
+    out, err = capsys.readouterr()
+    assert "this run is over (epochs): nothing is left to do, and it cannot be lengthened" in err
+    assert "windows/s" not in err
+    assert out.startswith(f"{folder}: 4 steps")
+    assert "epochs: 1 in the run, 2 now" in refused([*command[1:], "epochs=2"], capsys)
+
+
+def test_what_is_wrong_in_a_file_is_no_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.toml").write_text("epohcs = 3\n")
+    assert "mine.toml: no key 'epohcs'" in refused(["train", str(tmp_path / "mine.toml")], capsys, 1)
+
+
 def test_without_a_recipe_a_run_goes_on_to_its_end_as_it_was_begun(mini: Path, tmp_path: Path) -> None:
     assert run(words(mini, tmp_path / "run", "steps=3", "epochs=2")) == 0
     assert run(["train", "-o", str(tmp_path / "run"), "--resume", "run.log_steps=2"]) == 0
@@ -96,7 +109,8 @@ def test_a_resume_with_another_recipe_names_the_keys(
     stopped: Path, mini: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(words(mini, stopped, "--resume", "seed=7", "averaging.kind=ema"), capsys)
-    assert "was begun with another recipe: seed: 1234 in the run, 7 now; averaging.kind: 'best' in the run" in said
+    assert "was begun with another recipe: seed: 1234 in the run, 7 now; averaging.kind: " in said
+    assert 'averaging.kind: "best" in the run, "ema" now' in said
 
 
 def test_a_run_is_not_begun_over_another(stopped: Path, mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,9 +139,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_corpus_is_read(
         ([], 2, "which recipe? aasist, aasist-l,"),
         (["--resume"], 2, "which run? Give its folder (-o)"),
         (["assist"], 1, "no recipe 'assist': neither a file nor one of aasist"),
-        (["aasist", "epohcs=3"], 1, "no key 'epohcs'; did you mean 'epochs'?"),
-        (["aasist", "epochs"], 1, "expected KEY=VALUE, got 'epochs'"),
-        (["aasist", "epochs=many"], 1, "epochs must be a whole number (epochs), got 'many'"),
+        (["aasist", "epohcs=3"], 2, "no key 'epohcs'; did you mean 'epochs'?"),
+        (["aasist", "epochs"], 2, "expected KEY=VALUE, got 'epochs'"),
+        (["aasist", "epochs=many"], 2, "epochs must be a whole number (epochs), got 'many'"),
+        (["aasist", "epochs=0"], 2, "epochs must be at least 1, got 0"),
+        (["efficient", "probability=1"], 2, "augment.noise.probability, and "),
         (["aasist"], 1, "which trials?"),
         (["aasist", "--corpus", "asvspoof2019-la"], 2, "--corpus and --root go together"),
         (["aasist", "--corpus", "asvspoof", "--root", "."], 2, "no corpus 'asvspoof'; there are asvspoof2015"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +47,26 @@ def energies(samples: Float32) -> np.ndarray:
     return 10 * np.log10(np.mean(frames.astype(np.float64) ** 2, axis=1) + 1e-6)
 
 
+@pytest.fixture(scope="module")
+def copied(speech: Float32) -> Callable[[str], tuple[Float32, int]]:
+    """The speech as an engine copies it, made once."""
+
+    @functools.cache
+    def copy(name: str) -> tuple[Float32, int]:
+        engine = installed(name)
+        assert isinstance(engine, Copier)
+        return engine.copy(speech, np.random.default_rng(1))
+
+    return copy
+
+
 @pytest.mark.parametrize("name", COPIERS)
-def test_a_copy_says_the_same_at_the_same_time_and_is_no_mere_repetition(name: str, speech: Float32) -> None:
+def test_a_copy_says_the_same_at_the_same_time_and_is_no_mere_repetition(
+    name: str, speech: Float32, copied: Callable[[str], tuple[Float32, int]]
+) -> None:
     engine = installed(name)
     assert isinstance(engine, Copier)
-    sound, rate = engine.copy(speech, np.random.default_rng(1))
+    sound, rate = copied(name)
     again, _ = engine.copy(speech, np.random.default_rng(1))
     assert np.array_equal(sound, again), "another copy from the same draws"
     assert rate >= engine.rate_hz
@@ -64,12 +81,14 @@ def test_a_copy_says_the_same_at_the_same_time_and_is_no_mere_repetition(name: s
     assert rms(copy - speech) > 0.05 * rms(speech)
 
 
-@pytest.mark.parametrize("name", [name for name in COPIERS if name not in ("codec2", "world-convert", "psola")])
-def test_no_band_edge_near_8_khz_gives_a_copy_away(name: str, speech: Float32) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name in COPIERS if KNOWN[name].kind == "vocoder" or name.endswith("-tokens")]
+)
+def test_no_band_edge_near_8_khz_gives_a_copy_away(
+    name: str, speech: Float32, copied: Callable[[str], tuple[Float32, int]]
+) -> None:
     """In the top 500 Hz copies lie within 12 dB of the recording: a resampler's hole is 20 dB or more."""
-    engine = installed(name)
-    assert isinstance(engine, Copier)
-    sound, rate = engine.copy(speech, np.random.default_rng(2))
+    sound, rate = copied(name)
     copy = matched_copy(fitted(resampled(np.asarray(sound, np.float32), rate, SAMPLE_RATE), len(speech)), speech)
     for low_hz, high_hz in ((7_000, 7_500), (7_500, 7_900)):
         bins = slice(int(low_hz / 31.25), int(high_hz / 31.25))

@@ -231,6 +231,41 @@ def test_an_architecture_that_takes_no_window_of_a_second_is_checked_at_the_leng
     assert set(session.lengths) > set(exporting.CHECKED_LENGTHS[1:])
 
 
+def test_context_blocks_squeeze_excitation_power_and_statistics_export_with_any_batch_and_length(
+    seeded: Callable[[Architecture], Aasist], small_model: Aasist, tmp_path: Path
+) -> None:
+    """A conformer has all operations of a transformer."""
+    everything = replace(
+        small_model.architecture,
+        name="everything",
+        compression="power",
+        squeeze=2,
+        context_blocks=2,
+        context_heads=2,
+        context_kernel=5,
+        statistics=True,
+    )
+    model = seeded(everything)
+    for name, weight in model.context.named_parameters():
+        if name.endswith(("scale", "distance_bias")):
+            weight.data.normal_(0.5, 0.5, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "everything.onnx"
+    assert export(model, path, ModelNotes(name="everything", variant=everything.to_json())) <= 1e-4
+    session = OnnxSession(path.read_bytes(), precision="fp32", threads=1)
+    for batch, length in [(1, 173), (3, 174), (2, 1_601), (5, 8_000), (1, 13_000), (2, 26_000)]:
+        waveform = noise(batch, length, seed=length)
+        expected = of_torch(model, waveform)
+        np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-4)
+        if length > 1_000:
+            with torch.no_grad():
+                without = [weight.detach().clone() for weight in model.context.parameters()]
+                for part in model.context:
+                    part.scale.zero_()  # type: ignore[union-attr,operator]
+                assert np.abs(of_torch(model, waveform) - expected).max() > 1e-3, "logits that ignore the context"
+                for weight, kept in zip(model.context.parameters(), without, strict=True):
+                    weight.copy_(kept)
+
+
 def test_the_exact_light_model_with_its_published_weights_exports_and_agrees_at_198_000_samples(
     reference: Path, tmp_path: Path
 ) -> None:

@@ -130,7 +130,87 @@ def residual_block(weights: Weights, features: Array, time_pool: int) -> Array:
     inner = convolution(inner, weights["conv2.weight"], weights["conv2.bias"], (0, 1))
     if "shortcut.weight" in weights:
         features = convolution(features, weights["shortcut.weight"], weights["shortcut.bias"], (0, 1))
-    return max_pool(inner + features, 1, time_pool)
+    out = max_pool(inner + features, 1, time_pool)
+    if "excitation.squeezed.weight" not in weights:
+        return out
+    means = np.array([channel.sum() / channel.size for channel in out])
+    gains = linear(weights, "excitation.excited", selu(linear(weights, "excitation.squeezed", means)))
+    return np.array([2 * sigmoid(gain) * channel for gain, channel in zip(gains, out, strict=True)])
+
+
+# --- context: transformer and conformer blocks over temporal nodes
+
+
+def layer_norm(weights: Weights, name: str, vector: Array) -> Array:
+    mean = vector.sum() / len(vector)
+    variance = ((vector - mean) ** 2).sum() / len(vector)
+    return (vector - mean) / math.sqrt(variance + NORM_EPSILON) * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def silu(values: Array) -> Array:
+    return np.array([value * sigmoid(value) for value in values])
+
+
+def relative_shares(weights: Weights, nodes: list[Array], heads: int) -> Array:
+    """Nodes N x (D,) -> how much node i gathers from node j in each head, (heads, N, N)."""
+    size = len(nodes[0]) // heads
+    farthest = (len(weights["distance_bias"]) - 1) // 2
+    out = np.zeros((heads, len(nodes), len(nodes)))
+    for head in range(heads):
+        own = slice(head * size, (head + 1) * size)
+        for i, node in enumerate(nodes):
+            query, scores = linear(weights, "query", node)[own], []
+            for j, other in enumerate(nodes):
+                distance = min(max(j - i, -farthest), farthest)
+                bias = weights["distance_bias"][farthest + distance, head]
+                scores.append(query @ (weights["key.weight"] @ other)[own] / math.sqrt(size) + bias)
+            out[head, i] = softmax(scores)
+    return out
+
+
+def relative_attention(weights: Weights, nodes: list[Array], heads: int) -> list[Array]:
+    size, shares = len(nodes[0]) // heads, relative_shares(weights, nodes, heads)
+    values = [linear(weights, "value", node) for node in nodes]
+    out = []
+    for i in range(len(nodes)):
+        gathered = [
+            sum(shares[channel // size, i, j] * values[j][channel] for j in range(len(nodes)))
+            for channel in range(len(nodes[0]))
+        ]
+        out.append(linear(weights, "out", np.array(gathered)))
+    return out
+
+
+def convolution_part(weights: Weights, nodes: list[Array]) -> list[Array]:
+    width, kernel = len(nodes[0]), weights["along.weight"].shape[2]
+    both = [linear(weights, "gated", node) for node in nodes]
+    gated = [one[:width] * np.array([sigmoid(gate) for gate in one[width:]]) for one in both]
+    out = []
+    for i in range(len(nodes)):
+        along = weights["along.bias"].copy()
+        for tap in range(kernel):
+            j = i + tap - kernel // 2
+            if 0 <= j < len(nodes):
+                along = along + weights["along.weight"][:, 0, tap] * gated[j]
+        out.append(linear(weights, "out", silu(layer_norm(weights, "norm", along))))
+    return out
+
+
+def context(weights: Weights, architecture: Any, nodes: Array) -> Array:
+    """Temporal nodes (N, D) -> (N, D) behind all blocks."""
+    whole = list(nodes)
+    kinds = {"transformer": ["attend", "feed"], "conformer": ["feed", "attend", "convolve", "feed"]}
+    for index, kind in enumerate(kinds[architecture.context] * architecture.context_blocks):
+        part = under(weights, str(index))
+        inner, normal = under(part, "inner"), [layer_norm(part, "norm", node) for node in whole]
+        if kind == "attend":
+            added = relative_attention(inner, normal, architecture.context_heads)
+        elif kind == "convolve":
+            added = convolution_part(inner, normal)
+        else:
+            added = [linear(inner, "out", silu(linear(inner, "hidden", node))) for node in normal]
+        whole = [node + part["scale"] * more for node, more in zip(whole, added, strict=True)]
+    return np.array(whole)
 
 
 # --- graphs
@@ -195,6 +275,8 @@ def features(weights: Weights, architecture: Any, filters: Array, waveform: Arra
     out = max_pool(bands[None], *a.front_pool)
     if a.compression == "log":
         out = np.log(out + 1e-3)
+    elif a.compression == "power":
+        out = np.exp(0.3 * np.log(out + 1e-3))
     out = selu(norm_of_map(weights, "encoder.norm", out))
     for index, pool in enumerate(a.time_pools):
         out = residual_block(under(weights, f"encoder.blocks.{index}"), out, pool)
@@ -208,6 +290,7 @@ def logits(weights: Weights, architecture: Any, filters: Array, waveform: Array)
     spectral = np.array([np.abs(encoded[:, band]).max(axis=1) for band in range(encoded.shape[1])])
     spectral = spectral + weights["spectral_position"][0]
     temporal = np.array([np.abs(encoded[:, :, step]).max(axis=1) for step in range(encoded.shape[2])])
+    temporal = context(under(weights, "context"), a, temporal)
     spectral = graph_attention(under(weights, "spectral_attention"), spectral, a.temperatures[0])
     temporal = graph_attention(under(weights, "temporal_attention"), temporal, a.temperatures[1])
     spectral = graph_pool(under(weights, "spectral_pool"), spectral, a.spectral_ratio)
@@ -215,7 +298,28 @@ def logits(weights: Weights, architecture: Any, filters: Array, waveform: Array)
     branches = [branch(under(weights, f"branches.{index}"), a, temporal, spectral) for index in range(2)]
     temporal, spectral, master = (np.maximum(one, other) for one, other in zip(*branches, strict=True))
     hidden = [np.abs(temporal).max(axis=0), temporal.mean(axis=0), np.abs(spectral).max(axis=0), spectral.mean(axis=0)]
-    return linear(weights, "out", np.concatenate([*hidden, master]))
+    hidden.append(master)
+    if a.statistics:
+        hidden += [of(encoded) for of in (time_means, time_deviations, time_maxima)]
+    seen = np.concatenate(hidden)
+    if a.readout == "cosine":
+        seen = seen / math.sqrt((seen**2).sum())
+    return linear(weights, "out", seen)
+
+
+def time_means(encoded: Array) -> Array:
+    """Features (C, F, T) -> (C F,)."""
+    return np.array([row.sum() / len(row) for channel in encoded for row in channel])
+
+
+def time_deviations(encoded: Array) -> Array:
+    """Of what varies by more than 0.003; below it, that."""
+    rows = [row for channel in encoded for row in channel]
+    return np.array([math.sqrt(max(((row - row.sum() / len(row)) ** 2).sum() / len(row), 1e-5)) for row in rows])
+
+
+def time_maxima(encoded: Array) -> Array:
+    return np.array([max(row) for channel in encoded for row in channel])
 
 
 def branch(weights: Weights, architecture: Any, temporal: Array, spectral: Array) -> tuple[Array, Array, Array]:

@@ -38,6 +38,25 @@ TINY = {
         temperatures=(0.5, 1.0, 3.0),
     ),
 }
+TINY["with all that is offered"] = replace(
+    TINY["like ours"],
+    channels=(2, 4),
+    compression="power",
+    squeeze=2,
+    context_blocks=2,
+    context_heads=2,
+    context_kernel=3,
+    statistics=True,
+)
+TINY["with a transformer and a cosine"] = replace(
+    TINY["like ours"],
+    channels=(2, 4),
+    context_blocks=1,
+    context="transformer",
+    context_heads=4,
+    readout="cosine",
+    statistics=True,
+)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -159,8 +178,9 @@ def test_forward_in_eval_mode_writes_no_state(small_model: Aasist) -> None:
         assert same, f"{name} was written"
 
 
-def test_every_weight_but_those_of_unused_norms_is_trained(seeded: Callable[..., Aasist]) -> None:
-    model = seeded(TINY["like the published"]).train()
+@pytest.mark.parametrize("name", TINY)
+def test_every_weight_but_those_of_unused_norms_is_trained(name: str, seeded: Callable[..., Aasist]) -> None:
+    model = seeded(TINY[name]).train()
     torch.manual_seed(0)
     model(noise(4, 1_500)).square().sum().backward()
     idle = {name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()}
@@ -189,6 +209,9 @@ def test_a_band_mask_of_ones_changes_nothing_and_one_of_zeros_does(small_model: 
     [
         {"level": "peak"},
         {"compression": "sqrt"},
+        {"context": "mamba"},
+        {"context_kernel": 4},
+        {"context_heads": 3, "context_blocks": 1},
         {"channels": (4, 4), "time_pools": (3,)},
         {"kernel_samples": 128},
     ],

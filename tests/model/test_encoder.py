@@ -15,9 +15,9 @@ from aasist.recipe import Architecture
 from . import slow_twin
 
 
-def block(channels_in: int, channels_out: int, time_pool: int, unused_norm: bool) -> ResidualBlock:
+def block(channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int = 0) -> ResidualBlock:
     torch.manual_seed(channels_in + channels_out)
-    module = ResidualBlock(channels_in, channels_out, time_pool, unused_norm)
+    module = ResidualBlock(channels_in, channels_out, time_pool, unused_norm, squeeze)
     module.norm.running_mean.normal_()
     module.norm.running_var.uniform_(0.5, 2.0)
     module.norm.weight.data.uniform_(0.5, 1.5)
@@ -25,13 +25,13 @@ def block(channels_in: int, channels_out: int, time_pool: int, unused_norm: bool
 
 
 @pytest.mark.parametrize(
-    ("channels_in", "channels_out", "time_pool", "unused_norm"),
-    [(1, 3, 3, False), (3, 3, 3, True), (3, 4, 2, True), (4, 4, 1, False)],
+    ("channels_in", "channels_out", "time_pool", "unused_norm", "squeeze"),
+    [(1, 3, 3, False, 0), (3, 3, 3, True, 0), (3, 4, 2, True, 2), (4, 4, 1, False, 9)],
 )
 def test_a_residual_block_agrees_with_the_slow_twin(
-    channels_in: int, channels_out: int, time_pool: int, unused_norm: bool
+    channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int
 ) -> None:
-    module = block(channels_in, channels_out, time_pool, unused_norm)
+    module = block(channels_in, channels_out, time_pool, unused_norm, squeeze)
     features = torch.randn(2, channels_in, 5, 11, dtype=torch.float64)
     with torch.no_grad():
         got = module(features).numpy()
@@ -66,7 +66,21 @@ def test_only_the_first_block_goes_without_the_unused_norm() -> None:
     assert [part.unused_norm for part in ours.blocks] == [None, None, None]
 
 
-@pytest.mark.parametrize("compression", ["none", "log"])
+def test_squeeze_excitation_hears_the_whole_map_and_scales_each_channel_by_less_than_two() -> None:
+    without, with_it = block(3, 4, 3, False), block(3, 4, 3, False, squeeze=2)
+    features = torch.randn(2, 3, 5, 30, dtype=torch.float64)
+    with torch.no_grad():
+        with_it.load_state_dict(without.state_dict(), strict=False)
+        plain, scaled = without(features), with_it(features)
+        gains = scaled / plain
+        torch.testing.assert_close(gains, gains[:, :, :1, :1].expand_as(gains), rtol=0, atol=1e-9)
+        assert (gains > 0).all() and (gains < 2).all() and gains.std() > 1e-3
+        features[..., 15:] *= 3.0  # far from the first step, which no convolution of it reaches
+        assert torch.equal(without(features)[..., 0], plain[..., 0])
+        assert (with_it(features)[..., 0] - scaled[..., 0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("compression", ["none", "log", "power"])
 def test_encoder_output_agrees_with_the_slow_twin(compression: str, seeded: Callable[..., Aasist]) -> None:
     architecture = Architecture(
         bands=6, kernel_samples=9, channels=(2, 3), time_pools=(2, 1), graph_dims=(3, 2), compression=compression

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,7 @@ from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.session import TorchSession
 
-
-@pytest.fixture(autouse=True)
-def same_threads_after() -> Iterator[None]:
-    """A torch session sets the threads of the whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("same_threads")
 
 
 def test_a_torch_session_gives_the_logits_of_its_checkpoint(small_model: Aasist, tmp_path: Path) -> None:

@@ -33,7 +33,17 @@ OURS = Architecture(
     graph_dims=(4, 3),
     dropouts=(0.0,) * 4,
 )
-SHAPES = {"like the published": PUBLISHED, "like ours": OURS}
+ALL = replace(
+    OURS,
+    compression="power",
+    squeeze=2,
+    context_blocks=1,
+    context_heads=2,
+    context_kernel=3,
+    context_dropout=0.0,
+    statistics=True,
+)
+SHAPES = {"like the published": PUBLISHED, "like ours": OURS, "with all that is offered": ALL}
 
 ROOMS = {"one stretch": 1 << 20, "some stretches": 3_000, "a stretch of one pool": 1}
 
@@ -304,10 +314,13 @@ def test_reach_gives_zeros_beyond_either_end_and_a_view_within() -> None:
 LEARNABLE = replace(PUBLISHED, bands=12, kernel_samples=33, channels=(8, 8, 12), graph_dims=(12, 8))
 
 
-def losses(precision: str, steps: int = 50) -> Tensor:
+WITH_CONFORMER = replace(LEARNABLE, squeeze=4, context_blocks=1, context_dropout=0.0, statistics=True)
+
+
+def losses(precision: str, architecture: Architecture = LEARNABLE, steps: int = 50) -> Tensor:
     """Cross-entropy of each step of a training on noise whose level swings, against noise whose level does not."""
     torch.manual_seed(5)
-    model = Aasist(LEARNABLE).train()
+    model = Aasist(architecture).train()
     form = model if precision == "plain" else prepared(model, precision, "cpu")
     optimiser = torch.optim.Adam(model.parameters(), 3e-4)
     found, labels = [], torch.arange(12) % 2
@@ -322,8 +335,9 @@ def losses(precision: str, steps: int = 50) -> Tensor:
     return torch.stack(found)
 
 
-def test_bf16_learns_as_float32_does() -> None:
-    plain, half = losses("plain"), losses("bf16")
+@pytest.mark.parametrize("architecture", [LEARNABLE, WITH_CONFORMER], ids=["plain", "with a conformer"])
+def test_bf16_learns_as_float32_does(architecture: Architecture) -> None:
+    plain, half = losses("plain", architecture), losses("bf16", architecture)
     assert plain[-10:].mean() < 0.6 * plain[:10].mean(), "little was learnt, so little is compared"
     assert (half[-10:].mean() - plain[-10:].mean()).abs() < 0.1 * plain[:10].mean()
     assert (half - plain).abs().mean() < 0.1 * plain[:10].mean()

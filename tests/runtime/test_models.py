@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -19,13 +18,7 @@ from aasist.runtime import models
 from aasist.runtime.models import DEFAULT_MODEL, open_model, shipped, shipped_folder
 from aasist.session import SAMPLE_RATE
 
-
-@pytest.fixture(autouse=True)
-def same_threads_after() -> Iterator[None]:
-    """A torch session sets the threads of the whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("same_threads")
 
 
 def test_every_shipped_file_has_the_recorded_hash_and_size() -> None:

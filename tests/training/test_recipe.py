@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aasist.keys import RecipeError, values_of
-from aasist.recipe import AASIST, AASIST_L, EFFICIENT
+from aasist.recipe import AASIST, AASIST_L, EFFICIENT, SMALL
 from aasist.recipefile import parsed_change
 from aasist.training.recipe import (
     Data,
@@ -91,6 +92,20 @@ def test_the_shipped_models_recipe_is_that_of_its_training() -> None:
     assert len([key for key, value in values.items() if key.endswith(".probability") and value]) >= 8
 
 
+def test_the_recipes_of_other_architectures_train_as_the_shipped_model_was() -> None:
+    conformer = replace(EFFICIENT, name="efficient-transformer", context_blocks=2, context="conformer")
+    for name, architecture in {"small": SMALL, "efficient-transformer": conformer}.items():
+        recipe = read_recipe(name)
+        assert recipe.model.resolved() == architecture
+        assert replace(recipe, model=read_recipe("efficient").model) == read_recipe("efficient")
+
+
+def test_a_block_or_a_squeeze_of_zero_takes_away_what_the_architecture_has(tmp_path: Path) -> None:
+    recipe = with_changes(read_recipe("efficient-transformer"), {"context_blocks": "0", "squeeze": "0"})
+    assert recipe.model.resolved() == replace(EFFICIENT, name="efficient-transformer")
+    assert not differences(recipe, read_recipe(written(tmp_path, "resolved", resolved_text(recipe))))
+
+
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_every_shipped_recipe_is_read_and_differs_from_its_base(name: str) -> None:
     recipe = read_recipe(name)
@@ -168,7 +183,7 @@ def test_whole_numbers_in_a_file_will_do_for_every_list(key: str, value: list[in
         ("epohcs = 3", "mine.toml: no key 'epohcs'; did you mean 'epochs'?"),
         ("[optimiser]\nlr = 3", "mine.toml: no key 'optimiser.lr'"),
         ("[optimiser]\nlearning_rate = 'fast'", "mine.toml: optimiser.learning_rate must be a number, got 'fast'"),
-        ("epochs = 0", "mine.toml: epochs must be at least 1 epochs, got 0"),
+        ("epochs = 0", "mine.toml: epochs must be at least 1, got 0"),
         ("base = 'nowhere'", "mine.toml: no recipe 'nowhere': neither a file nor one of aasist"),
         ("base = 'mine.toml'", "mine.toml: its bases lead back to it"),
         ("base = 3", "mine.toml: base must be the name or path of a recipe, got 3"),
@@ -201,7 +216,7 @@ def test_a_key_may_be_given_by_its_last_word_where_that_is_enough() -> None:
     recipe = with_changes(Recipe(), {"steps": "3", "channels": "8,8", "time_pools": "3,3"})
     assert recipe.run.steps == 3
     assert recipe.model.resolved().channels == (8, 8)
-    with pytest.raises(RecipeError, match=r"'probability' could be augment\.codec\.probability or "):
+    with pytest.raises(RecipeError, match=r"'probability' could be (augment\.\w+\.probability, ){5}and \d+ more:"):
         with_changes(Recipe(), {"probability": "1"})
 
 

@@ -110,7 +110,7 @@ def test_names_that_only_look_like_it_do_take_part(tmp_path: Path, mini: Path) -
 
 def test_a_corpus_without_a_part_to_train_on_is_named_with_its_parts(tmp_path: Path, mini: Path) -> None:
     own = manifest(tmp_path, [*pair("a", "one"), *pair("b", "two")])
-    with pytest.raises(AasistError, match=r"its subsets are one, two: name one by data\.train_subset"):
+    with pytest.raises(AasistError, match=r"name one of its subsets by data\.train_subset \(one, two\)"):
         select(Data(train=(str(own),), dev=(f"asvspoof2019-la:{mini}",)))
 
 
@@ -173,6 +173,13 @@ def test_other_values_of_a_column_that_sampling_goes_by_are_other_data(
         prints.append(select(Data(train=(str(own),)), within="page").fingerprints)
     assert (prints[0][TRAIN] != prints[1][TRAIN]) == counts
     assert (prints[0][DEV] != prints[1][DEV]) == counts
+
+
+def test_subsets_that_are_for_evaluation_are_not_offered_to_choose_by(tmp_path: Path) -> None:
+    rows = [*pair("a", "train"), *pair("b", "early"), *pair("c", "eval"), *pair("d", "test-clean")]
+    own = manifest(tmp_path, rows, "path\tlabel\tsplit")
+    with pytest.raises(AasistError, match=r"choose the weights by; name one of its subsets by .* \(early\)"):
+        select(Data(train=(str(own),)))
 
 
 @pytest.mark.parametrize(

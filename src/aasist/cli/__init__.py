@@ -23,6 +23,7 @@ VERBS = {
     "calibrate": "Map scores to calibrated llr, and choose the threshold.",
     "train": "Train a model by a recipe; stop and resume as you like.",
     "runs": "Compare trainings in a table and a plot.",
+    "probe": "Can loudness, bandwidth, silence or codecs tell the classes of a training set apart?",
     "corpus": "Make spoofed trials from anyone's recordings.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",

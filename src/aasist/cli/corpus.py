@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.folds import folds
+
 if TYPE_CHECKING:
     from aasist.corpus.build import Summary
     from aasist.corpus.recipe import Recipe
@@ -20,6 +22,9 @@ NAMED = 5
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def corpus() -> None:
     """Make spoofed trials from anyone's recordings: copies by vocoders and converters, and text-to-speech."""
+
+
+corpus.add_command(folds)
 
 
 @corpus.command()
@@ -121,18 +126,17 @@ def recipe_of(
     recipe: str | None, changes: tuple[str, ...], named: dict[str, tuple[str, ...] | str | None], out: Path | None
 ) -> Recipe:
     """The recipe that is asked for; without one, that of the folder."""
+    from aasist.cli.recipekeys import changed
     from aasist.corpus.folder import RECIPE
     from aasist.corpus.recipe import SHELF, read_recipe
-    from aasist.recipefile import parsed_change, with_changes
+    from aasist.recipefile import with_changes
 
     if recipe is None:
         if out is None or not (out / RECIPE).exists():
             raise click.UsageError(f"which recipe? {', '.join(SHELF.names())}, or a TOML file")
         recipe = str(out / RECIPE)
-    changed = dict(map(parsed_change, changes))
-    return with_changes(
-        with_changes(read_recipe(recipe), {name: value for name, value in named.items() if value}), changed
-    )
+    options = {name: value for name, value in named.items() if value}
+    return changed(read_recipe(recipe), options, changes, with_changes)
 
 
 def say_summary(summary: Summary) -> None:

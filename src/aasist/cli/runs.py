@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path), metavar="[DIR]...")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw loss and dev EER along the steps into this PNG.")
+@click.option("--mean", is_flag=True, help="Mean and standard deviation over runs of one recipe: seeds, or folds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def runs(folders: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
+def runs(folders: tuple[Path, ...], plot: Path | None, mean: bool, as_json: bool) -> None:
     """Compare trainings: run folders, or folders of them; without any, those in runs/.
 
-    A row each, the best dev EER first: the keys in which the recipes differ, steps, best dev EER and its epoch, loss,
-    time. Exit code 1: some run could not be read; the others were shown.
+    A row each, the best dev EER first: the keys in which the recipes differ, steps, dev EER of the best epoch, pooled and
+    as mean within a source, which epoch that was, dev EER and loss of the last, time. With --mean a row for the runs
+    in one folder that differ in seed and data alone; no epoch of the last was chosen by what it is measured on. Exit code
+    1: some run could not be read; the others were shown.
     """
     try:
-        from aasist.training.history import differing, read_history, run_folders
+        from aasist.training.history import alike, differing, read_history, run_folders
     except ModuleNotFoundError as error:
         raise MissingExtra("runs", "train") from error
     histories: list[History] = []
@@ -41,7 +44,11 @@ def runs(folders: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     changed = differing([history.recipe for history in histories])
     if plot is not None and histories:
         draw(histories, plot)
-    if as_json:
+    if mean:
+        from aasist.cli.means import say_means
+
+        say_means(alike(histories), as_json=as_json)
+    elif as_json:
         for history, keys in zip(histories, changed, strict=True):
             click.echo(json.dumps(facts(history, keys), allow_nan=False))
     elif histories:
@@ -58,7 +65,10 @@ def facts(history: History, keys: dict[str, Any]) -> dict[str, Any]:
         "steps": history.steps,
         "epochs": history.epochs,
         "best_dev_eer": history.best_eer,
+        "best_within_source": history.best_within,
         "best_epoch": history.best_epoch,
+        "last_dev_eer": history.last_eer,
+        "last_within_source": history.last_within,
         "loss": history.loss,
         "seconds": history.seconds,
     }
@@ -69,20 +79,25 @@ def say_table(histories: list[History], changed: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from aasist.cli.means import percent
     from aasist.cli.rows import clock, printable
     from aasist.keys import shown
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "differs in", "steps", "epochs", "dev EER", "at epoch", "loss", "time"):
-        table.add_column(name, justify="left" if name in ("run", "differs in") else "right", overflow="fold")
+    for name in ("run", "differs in"):
+        table.add_column(name, overflow="fold")
+    for name in ("steps", "epochs", "dev EER", "within", "epoch", "last", "loss", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
     for history, keys in zip(histories, changed, strict=True):
         table.add_row(
             printable(str(history.folder)),
             " ".join(f"{name}={shown(value)}" for name, value in keys.items()) or "-",
             f"{history.steps:,}",
             f"{history.epochs}/{history.recipe.epochs}",
-            "-" if history.best_eer is None else f"{history.best_eer:.2%}",
+            percent(history.best_eer),
+            percent(history.best_within),
             "-" if history.best_epoch is None else str(history.best_epoch + 1),
+            percent(history.last_eer),
             "-" if history.loss is None else f"{history.loss:.4f}",
             clock(history.seconds),
         )

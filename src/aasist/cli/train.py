@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,11 +122,10 @@ def recipe_of(
     resume: bool,
 ) -> Recipe:
     """The recipe that is asked for; on a resume without one, that of the run in ``folder``, up to the end."""
-    from aasist.recipefile import parsed_change
+    from aasist.cli.recipekeys import changed
     from aasist.training.recipe import read_recipe, shipped_recipes, with_changes
     from aasist.training.run import recipe_of as recipe_of_run
 
-    changed = dict(map(parsed_change, changes))
     if recipe is not None:
         base = read_recipe(recipe)
         if (
@@ -142,7 +142,7 @@ def recipe_of(
         raise click.UsageError("which run? Give its folder (-o)")
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
-    asked = with_changes(with_changes(base, named), changed)
+    asked = changed(base, named, changes, with_changes)
     if resume and folder is not None and asked.teachers.wanted and not asked.teachers.models:
         asked = with_changes(asked, {"teachers.models": recipe_of_run(folder).teachers.models})
     return asked
@@ -159,7 +159,7 @@ def run(recipe: Recipe, folder: Path, *, resume: bool) -> None:
 
 
 def say_end(end: End, folder: Path) -> None:
-    """What came of it, and the exit code of a signal where one stopped it."""
+    """What came of it, how to go on where it is not over, and the exit code of a signal where one stopped it."""
     state = end.progress
     if end.is_first_rank:
         best = (
@@ -167,7 +167,14 @@ def say_end(end: End, folder: Path) -> None:
             if state.best_eer is None
             else f", best dev EER {state.best_eer:.2%} (epoch {(state.best_epoch or 0) + 1})"
         )
-        click.echo(f"{folder}: {state.step:,} steps{best}")
+        stopped = "" if end.over else f"interrupted at step {state.step:,} of {end.horizon:,}"
+        click.echo(f"{folder}: {stopped or f'{state.step:,} steps'}{best}")
+        if stopped:
+            click.echo(f"aasist: all is saved; go on with: {shlex.join(resume_words(folder))}", err=True)
     if end.reason == "signal":
-        click.echo("aasist: stopped, all is saved: go on with --resume", err=True)
         click.get_current_context().exit(128 + end.signal)
+
+
+def resume_words(folder: Path) -> list[str]:
+    """The command that goes on with the run in ``folder``."""
+    return ["aasist", "train", "-o", str(folder), "--resume"]

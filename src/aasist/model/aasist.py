@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aasist.model.context import context_of
 from aasist.model.encoder import Encoder
 from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
 from aasist.model.sinc import pooled_bands
@@ -52,14 +53,15 @@ class Aasist(nn.Module):
         spectral_temperature, temporal_temperature, _ = a.temperatures
         attention_dropout, pooling_dropout, _, self.dropout = a.dropouts
         self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
-        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms)
+        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms, a.squeeze)
+        self.context = context_of(a)
         self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
         self.spectral_attention = GraphAttention(width, dim1, spectral_temperature, attention_dropout)
         self.temporal_attention = GraphAttention(width, dim1, temporal_temperature, attention_dropout)
         self.spectral_pool = GraphPool(dim1, a.spectral_ratio, pooling_dropout)
         self.temporal_pool = GraphPool(dim1, a.temporal_ratio, pooling_dropout)
         self.branches = nn.ModuleList(Branch(a) for _ in range(2))
-        self.out = nn.Linear(5 * dim2, 2)
+        self.out = nn.Linear(5 * dim2 + (3 * width * a.spectral_nodes if a.statistics else 0), 2)
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
@@ -71,9 +73,12 @@ class Aasist(nn.Module):
         return logits
 
     def embed(self, features: Tensor) -> Tensor:
-        """Encoder output -> readout (B, 5 * graph_dims[1]), what the last layer sees."""
+        """Encoder output -> what the last layer sees: the readout (B, 5 * graph_dims[1]), and statistics behind it."""
         spectral, temporal = self.graphs(features)
-        return self.readout(self.spectral_pool(spectral), self.temporal_pool(temporal))
+        embedding = self.readout(self.spectral_pool(spectral), self.temporal_pool(temporal))
+        if self.architecture.statistics:
+            embedding = torch.cat([embedding, statistics(features)], dim=1)
+        return functional.normalize(embedding, dim=1) if self.architecture.readout == "cosine" else embedding
 
     def features(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """Waveform (B, T) -> encoder output (B, channels, spectral nodes, temporal nodes)."""
@@ -96,15 +101,19 @@ class Aasist(nn.Module):
 
     def graphs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, F, T) -> spectral nodes (B, F, D) and temporal nodes (B, T, D) after attention."""
+        spectral, temporal = self.nodes(features)
+        return self.spectral_attention(spectral), self.temporal_attention(self.context(temporal))
+
+    def nodes(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, F, T) -> spectral nodes (B, F, C) and temporal nodes (B, T, C), before context and attention."""
         spectral = features.abs().amax(dim=3).transpose(1, 2) + self.spectral_position
-        temporal = features.abs().amax(dim=2).transpose(1, 2)
-        return self.spectral_attention(spectral), self.temporal_attention(temporal)
+        return spectral, features.abs().amax(dim=2).transpose(1, 2)
 
     def readout(self, spectral: Tensor, temporal: Tensor) -> Tensor:
         """Pooled nodes (B, N_s, D), (B, N_t, D) -> [max |T|, mean T, max |S|, mean S, master] (B, 5 D')."""
         first, second = (branch(temporal, spectral) for branch in self.branches)
         temporal, spectral, master = (torch.maximum(one, other) for one, other in zip(first, second, strict=True))
-        readout = torch.cat(
+        return torch.cat(
             [
                 temporal.abs().amax(dim=1),
                 temporal.mean(dim=1),
@@ -114,4 +123,14 @@ class Aasist(nn.Module):
             ],
             dim=1,
         )
-        return functional.normalize(readout, dim=1) if self.architecture.readout == "cosine" else readout
+
+
+def statistics(features: Tensor) -> Tensor:
+    """Encoder output (B, C, F, T) -> mean, deviation and maximum of each channel and band over time (B, 3 C F).
+
+    From these a linear layer learns within tens of steps, where the graphs take hundreds (docs/log.md).
+    """
+    mean = features.mean(dim=3)
+    # A floor: where nothing varies, as in one node, the root has no finite gradient.
+    deviation = (features - mean.unsqueeze(3)).square().mean(dim=3).clamp_min(1e-5).sqrt()
+    return torch.cat([mean, deviation, features.amax(dim=3)], dim=1).flatten(1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aasist.model.aasist import Aasist, Branch
+from aasist.model.context import Part
 from aasist.model.graph import GraphAttention, GraphPool
 from aasist.recipe import Architecture
 from aasist.session import SAMPLE_RATE, Float32, mel_edges_hz
@@ -65,6 +66,11 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
        of 1, is u (n,) over all n nodes of the graph.
     3. The weights are (u + A^T u) / 2, with A (n, n) the attention of the homogeneous layer: column j of A is what node
        j is given by all. A node that pooling dropped keeps what others had gathered from it.
+    4. Where the architecture has context blocks, the same again through the attention of each, the mean of its heads,
+       from the last to the first.
+
+    What passes the graphs by is in no weight: the statistics that the last layer may see, and squeeze-excitation, whose
+    gains come from the whole window.
 
     Layer 2's attention among nodes is left out: it feeds the readout's own maxima and means, which weigh no node. At
     the published temperature of 100 the heterogeneous attention is close to uniform, so pooling and step 3 decide.
@@ -78,14 +84,15 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
     if waveform.ndim != 1 or len(waveform) < shortest:
         raise ValueError(f"expected a waveform (T,) of {shortest:,} samples or more, got {tuple(waveform.shape)}")
     with torch.no_grad():
-        features = model.features(waveform.unsqueeze(0)).abs()
-        temporal_in = features.amax(dim=2).transpose(1, 2)
-        spectral_in = features.amax(dim=3).transpose(1, 2) + model.spectral_position
+        spectral_in, temporal_in = model.nodes(model.features(waveform.unsqueeze(0)))
+        temporal_in, gathered = _through_context(model, temporal_in)
         temporal, spectral = model.temporal_attention(temporal_in), model.spectral_attention(spectral_in)
         pooled = model.temporal_pool(temporal), model.spectral_pool(spectral)
         given = torch.stack([_branch_weights(branch, *pooled) for branch in _branches(model)]).mean(dim=0)
         count = pooled[0].shape[1]
         by_time = _node_weights(model.temporal_attention, model.temporal_pool, temporal_in, temporal, given[:count])
+        for among in reversed(gathered):
+            by_time = _rolled_back(among, by_time)
         by_band = _node_weights(model.spectral_attention, model.spectral_pool, spectral_in, spectral, given[count:])
     spans, bands = node_spans_seconds(model.architecture, len(by_time)), node_bands_hz(model.architecture)
     return Attention(
@@ -95,6 +102,18 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
         reach_seconds=reach_seconds(model.architecture),
         reach_bands=len(model.architecture.channels),
     )
+
+
+def _through_context(model: Aasist, nodes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Temporal nodes (1, n, C) -> those behind the context blocks, and the attention (n, n) of each block."""
+    gathered = []
+    for part in model.context:
+        assert isinstance(part, Part)
+        among = part.attention(nodes)
+        if among is not None:
+            gathered.append(among[0])
+        nodes = part(nodes)
+    return nodes, gathered
 
 
 def _branches(model: Aasist) -> list[Branch]:
@@ -150,11 +169,14 @@ def node_spans_seconds(architecture: Architecture, nodes: int) -> list[tuple[flo
 
 
 def reach_seconds(architecture: Architecture) -> float:
-    """How far a temporal node hears beyond either end of its span: half a kernel, and two convolutions of 3 a block."""
+    """How far a temporal node hears beyond either end of its span: half a kernel, two convolutions of 3 a block, and that
+    of each conformer block. What it gathers by attention is in the weights."""
     step, reach = architecture.sinc_stride * architecture.front_pool[1], (architecture.kernel_samples - 1) / 2
     for pool in architecture.time_pools:
         reach += 2 * step
         step *= pool
+    if architecture.context == "conformer":
+        reach += architecture.context_blocks * (architecture.context_kernel // 2) * step
     return reach / SAMPLE_RATE
 
 

@@ -105,6 +105,9 @@ class StretchedForm(PlainForm):
             out, mean, variance = Residual.apply(maps, *arguments)  # type: ignore[no-untyped-call]
         if frozen is None:
             follow(norm, mean, variance, count)
+        if block.excitation is not None:
+            gains = block.excitation(out.mean((1, 2), dtype=norm.weight.dtype))
+            out = out * gains[:, None, None].to(out.dtype)
         result: Tensor = out
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,12 @@ class History:
     epochs: int
     """Epochs that were finished."""
     best_eer: float | None
+    """On dev, of the best epoch; with its mean within a source, None where no source has trials enough."""
+    best_within: float | None
     best_epoch: int | None
+    last_eer: float | None
+    """Likewise of the last epoch."""
+    last_within: float | None
     loss: float | None
     """Of the last epoch, or the last line where none was finished."""
     seconds: float
@@ -49,6 +55,7 @@ def read_history(folder: Path) -> History:
         epochs = [line for line in lines if line["kind"] == "epoch"]
         best = min(epochs, key=lambda line: (line["dev_eer"], -line["epoch"]), default=None)
         last = (epochs or steps or [{}])[-1]
+        ended = epochs[-1] if epochs else {}
         return History(
             folder,
             recipe,
@@ -57,12 +64,50 @@ def read_history(folder: Path) -> History:
             max(progress.step, lines[-1]["step"] if lines else 0),
             len(epochs),
             None if best is None else best["dev_eer"],
+            None if best is None else best.get("dev_within_source"),
             None if best is None else best["epoch"],
+            ended.get("dev_eer"),
+            ended.get("dev_within_source"),
             last.get("loss"),
             max(progress.seconds, lines[-1]["machine"]["seconds"] if lines else 0.0),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError("state", f"{path}: not the log of a run: {' '.join(str(error).split())[:200]}") from error
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of a figure over ``count`` runs that have it, and their standard deviation (of a sample: n - 1)."""
+
+    count: int
+    mean: float
+    deviation: float | None
+    """None for a single run."""
+
+
+FIGURES = ("best_eer", "best_within", "last_eer", "last_within")
+"""Figures of a `History` that are averaged over runs."""
+
+
+def means(histories: Sequence[History]) -> dict[str, Mean | None]:
+    """Each of `FIGURES` over the runs that have it; None where none has."""
+    found: dict[str, Mean | None] = {}
+    for name in FIGURES:
+        values = [value for value in (getattr(history, name) for history in histories) if value is not None]
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        found[name] = Mean(len(values), statistics.fmean(values), deviation) if values else None
+    return found
+
+
+def alike(histories: Sequence[History]) -> list[list[History]]:
+    """The runs by recipe: those in one folder that differ in nothing but seed, in where their data lies and in how they
+    were run (three seeds, the folds of one recipe). In the order of the first of each."""
+    groups: dict[tuple[Any, ...], list[History]] = {}
+    for history in histories:
+        values = values_of(in_full(history.recipe))
+        same = tuple(value for name, value in values.items() if is_identity(name) and name != "seed")
+        groups.setdefault((history.folder.absolute().parent, *same), []).append(history)
+    return list(groups.values())
 
 
 def run_folders(given: Iterable[Path]) -> list[Path]:

@@ -48,6 +48,8 @@ class End:
     progress: Progress
     signal: int = 0
     """Its number, where one stopped it."""
+    horizon: int = 0
+    """Steps of the whole training."""
     is_first_rank: bool = True
 
     @property
@@ -104,8 +106,11 @@ class Training:
         """Train until it is over, or has to stop; everything is saved then."""
         progress, reason = self.progress, ""
         if progress.ended:
-            self.say(f"this run is over ({progress.ended}): nothing is left to do")
-            return End(progress.ended, progress, is_first_rank=self.ranks.first)
+            self.say(
+                f"this run is over ({progress.ended}): nothing is left to do, and it cannot be lengthened: the schedule runs "
+                "by the number of epochs; for more of them begin another run (epochs=N, -o another folder)"
+            )
+            return End(progress.ended, progress, horizon=self.horizon, is_first_rank=self.ranks.first)
         self.faults.check()  # of the run so far
         with stopping() as asked:
             while not reason and progress.epoch < self.recipe.epochs and not self._out_of_patience():
@@ -120,7 +125,7 @@ class Training:
             reason = progress.ended = "patience" if self._out_of_patience() else "epochs"
             self.save()
         number = (asked.number or signal.SIGTERM) if reason == "signal" else 0  # it may have met another rank
-        return End(reason, progress, number, self.ranks.first)
+        return End(reason, progress, number, self.horizon, self.ranks.first)
 
     def epoch(self, loader: Loader, asked: Asked) -> str:
         """One epoch, or what is left of it -> why to stop, empty when the next may begin."""

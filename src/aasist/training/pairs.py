@@ -38,15 +38,12 @@ class Pairs:
                 f"{', '.join(sorted(trials.columns))}",
             )
         labels, unknown = trials.bonafide, strings([""] * len(trials))
-        pair, speaker, corpus, attack = (
-            trials.columns.get(name, unknown) for name in ("pair", "speaker", "corpus", "attack")
-        )
-        own = np.strings.add(np.strings.add(corpus, "/"), _first_known(speaker, unknown))
-        source = unknown if within == "speaker" else trials.columns.get(within, unknown)
+        pair, attack = (trials.columns.get(name, unknown) for name in ("pair", "attack"))
+        own = _speakers(trials)
         has_copy = _both_classes(pair, labels) & np.asarray(pair != "")
         self._copies = _Sources(pair, unknown, labels, np.flatnonzero(has_copy))
         self._sources = _Sources(
-            _first_known(source, own), np.where(labels, own, attack), labels, np.flatnonzero(~has_copy)
+            sources_of(trials, within), np.where(labels, own, attack), labels, np.flatnonzero(~has_copy)
         )
         self._name = trials.source
 
@@ -106,6 +103,20 @@ class _Sources:
         first, starts = self._first[label], self._starts[label]
         group = random.integers(first[sources], first[sources + 1])
         return self._members[label][random.integers(starts[group], starts[group + 1])]
+
+
+def sources_of(trials: Trials, within: str = SOURCE) -> Strings:
+    """The source (N,) of each trial: its value of the column ``within``, and where that is not known, its speaker in its
+    corpus, or the corpus."""
+    unknown = strings([""] * len(trials))
+    return _first_known(unknown if within == "speaker" else trials.columns.get(within, unknown), _speakers(trials))
+
+
+def _speakers(trials: Trials) -> Strings:
+    """``corpus/speaker`` (N,); of an unknown speaker ``corpus/``."""
+    unknown = strings([""] * len(trials))
+    corpus, speaker = (trials.columns.get(name, unknown) for name in ("corpus", "speaker"))
+    return np.strings.add(np.strings.add(corpus, "/"), _first_known(speaker, unknown))
 
 
 def _drawn(weights: NDArray[np.float64], count: int, random: np.random.Generator) -> Integers:

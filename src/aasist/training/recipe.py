@@ -44,11 +44,27 @@ class Model:
     sinc_stride: int | None = key(None, "between two outputs of the sinc layer", unit="samples")
     front_pool: tuple[int, int] | None = key(None, "max-pooling of the rectified bands: bands, steps")
     compression: str = key(
-        "", "log: logarithm of the rectified, pooled bands; none; empty: as named", choices=("", "none", "log")
+        "",
+        "of the rectified, pooled bands: log, power (of 0.3) or none; empty: as named",
+        choices=("", "none", "log", "power"),
     )
     channels: tuple[int, ...] | None = key(None, "output channels of the residual blocks")
     time_pools: tuple[int, ...] | None = key(None, "max-pooling in time at the end of each residual block")
+    squeeze: int | None = key(
+        None, "channels to each hidden unit of squeeze-excitation after each residual block; 0: without", low=0
+    )
     unused_norms: bool | None = key(None, "keep the batch norms that the published blocks never apply")
+    context_blocks: int | None = key(
+        None, "blocks of self-attention over the temporal nodes; 0: without", low=0, high=64
+    )
+    context: str = key(
+        "",
+        "what those are: transformer, or conformer; empty: as named",
+        choices=("", "transformer", "conformer"),
+    )
+    context_heads: int | None = key(None, "attention heads of each; they must divide the last of channels", low=1)
+    context_kernel: int | None = key(None, "what a conformer's convolution sees, odd", unit="nodes", low=1)
+    context_dropout: float | None = key(None, "on what each part of those blocks adds", low=0.0, high=0.99)
     graph_dims: tuple[int, int] | None = key(None, "node dimensions: homogeneous, heterogeneous graph layers")
     spectral_ratio: float | None = key(None, "share of the spectral nodes that pooling keeps")
     temporal_ratio: float | None = key(None, "share of the temporal nodes that pooling keeps")
@@ -61,6 +77,9 @@ class Model:
     )
     position_std: float | None = key(None, "spread of the spectral positions at the start")
     readout: str | None = key(None, "linear, or cosine: what the last layer sees is scaled to unit length")
+    statistics: bool | None = key(
+        None, "mean, deviation and maximum in time of the encoder's features go to the last layer too"
+    )
 
     def resolved(self) -> Architecture:
         """The architecture; `ModelError` for numbers that make none."""
@@ -114,7 +133,9 @@ class Recipe:
     epochs: int = key(100, "horizon of the schedule, and where training ends", unit="epochs", low=1)
     batch: int = key(24, "trials in a batch, over all ranks", unit="trials", low=2)
     precision: str = key(
-        "auto", "auto: bf16 where the processor has it, else fp32", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "auto: bf16 where the processor has it, else fp32; fp16 on CUDA alone",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
     model: Model = section(Model)
     data: Data = section(Data)

@@ -23,6 +23,7 @@ from aasist import files
 from aasist.errors import AasistError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
+from aasist.recipefile import toml_of
 from aasist.training import state
 from aasist.training.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.training.state import Progress
@@ -110,7 +111,9 @@ class Run:
         kept = recipe_of(self.folder)
         changed = differences(kept, recipe)
         if changed:
-            named = "; ".join(f"{name}: {was!r} in the run, {now!r} now" for name, (was, now) in changed.items())
+            named = "; ".join(
+                f"{name}: {toml_of(was)} in the run, {toml_of(now)} now" for name, (was, now) in changed.items()
+            )
             raise RunError(
                 "other_recipe",
                 f"{self.folder} was begun with another recipe: {named}; give these as they were, or no recipe: it goes on "

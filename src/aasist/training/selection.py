@@ -72,6 +72,17 @@ def select(data: Data, *, within: str = "source") -> Selected:
     return Selected(trials, train, dev, fingerprints)
 
 
+def training_trials(data: Data) -> Trials:
+    """The trials that a training by a recipe's ``data`` is made of, as `select` has them, whatever there is for dev: a
+    corpus without subsets is taken whole. Raises `AasistError` as `select` does."""
+    if not data.train:
+        raise AasistError("usage", "which trials? Name a corpus and its root, or a manifest (data.train)")
+    trials = gathered(_read(given, TRAIN, data.train_subset, alone=True) for given in data.train)
+    require_both_classes(trials)
+    require_present(trials)
+    return trials
+
+
 def split_spec(given: str) -> tuple[str, Path]:
     """``[CORPUS:]PATH`` -> the corpus's name (``manifest`` without one) and its root."""
     name, colon, path = given.partition(":")
@@ -104,8 +115,11 @@ def _subset(given: str, subsets: tuple[str, ...], role: str, wanted: str | None,
         return own
     if alone and set(subsets) <= {ALL}:
         return ALL
+    taken = (*CORPORA[split_spec(given)[0]].tests, *OWN_NAMES[DEV if role == TRAIN else TRAIN])
+    offered = [name for name in subsets if name not in taken and not EVALUATION.search(name)]
     what = "train on" if role == TRAIN else "choose the weights by"
-    there = f"its subsets are {', '.join(subsets)}: name one by data.{role}_subset" if subsets else "it has no subsets"
+    none = "it has none for that" if subsets else "it has no subsets"
+    there = f"name one of its subsets by data.{role}_subset ({', '.join(offered)})" if offered else none
     raise AasistError(
         "usage",
         f"{given}: no subset {OWN_NAMES[role][0]!r} to {what}; {there}, or give other trials for dev (data.dev)",

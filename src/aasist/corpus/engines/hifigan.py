@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aasist.corpus.engine import Copier, EngineError, Sound, has_package
-from aasist.corpus.spectra import frames_of, hann, mel_filters, resampled
+from aasist.corpus.spectra import Float64, frames_of, hann, mel_filters, resampled
 from aasist.session import SAMPLE_RATE, Float32
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ class Mel:
     num_mels: int = 80
     fmin: float = 0.0
     fmax: float = 8_000.0
+
+    @property
+    def centres_hz(self) -> Float64:
+        """Where each band has its most (num_mels,)."""
+        filters = mel_filters(self.sampling_rate, self.n_fft, self.num_mels, self.fmin, self.fmax)
+        bins = np.arange(filters.shape[1]) * self.sampling_rate / self.n_fft
+        return np.asarray(filters @ bins / filters.sum(axis=1))
 
     def of(self, samples: Float32) -> Float32:
         """Samples (T,), T a multiple of the hop -> natural log of the mel magnitudes (num_mels, T / hop), floored at 1e-5."""
@@ -67,21 +74,24 @@ class HifiGan(Copier):
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(self.file()), options, providers=["CPUExecutionProvider"])
+        return session_of(self.file().read_bytes())
 
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
         """At the rate of the generator."""
-        mel = self.mel
-        fast = resampled(samples, SAMPLE_RATE, mel.sampling_rate)
-        whole = np.pad(fast, (0, -len(fast) % mel.hop_size + mel.hop_size), mode="reflect")
-        (name,) = (given.name for given in self._session.get_inputs())
-        audio = self._session.run(None, {name: mel.of(whole)[None]})[0]
-        return np.asarray(audio, np.float32).reshape(-1)[: len(fast)], mel.sampling_rate
+        fast = resampled(samples, SAMPLE_RATE, self.mel.sampling_rate)
+        return self.spoken(self.heard(fast), len(fast))
+
+    def heard(self, samples: Float32) -> Float32:
+        """Samples (T,) at the generator's rate -> its mel spectrum (num_mels, frames), a frame and a part longer than they."""
+        hop = self.mel.hop_size
+        return self.mel.of(np.pad(samples, (0, -len(samples) % hop + hop), mode="reflect"))
+
+    def spoken(self, mel: Float32, count: int, session: onnxruntime.InferenceSession | None = None) -> Sound:
+        """Mel spectrum (num_mels, frames) -> samples (count,), by another ``session`` than the generator's own if given."""
+        session = session or self._session
+        (name,) = (given.name for given in session.get_inputs())
+        audio = session.run(None, {name: mel[None].astype(np.float32)})[0]
+        return np.asarray(audio, np.float32).reshape(-1)[:count], self.mel.sampling_rate
 
 
 class HifiGanFolder(HifiGan):
@@ -107,6 +117,16 @@ class HifiGanFolder(HifiGan):
     def file(self) -> Path:
         """The one in the folder."""
         return self._file
+
+
+def session_of(model: bytes) -> onnxruntime.InferenceSession:
+    """A generator in ONNX on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _mel_of(path: Path) -> Mel:
