@@ -105,7 +105,8 @@ def calibrate(
     costs = _costs(spoof_prior, miss_cost, acceptance_cost)
     if not 0 <= most_missed < 1:
         raise click.UsageError(f"--most-missed must be from 0 to below 1, got {most_missed}")
-    _require_places(output, plot, (scores, key.protocol, None if model is None else Path(model)))
+    given = (scores, key.protocol, None if model is None else Path(model))
+    require_places((output, "-o"), (plot, "--plot"), inputs=given)
     if plot is not None:
         from aasist.cli.plot import require_matplotlib
 
@@ -186,13 +187,15 @@ def _costs(spoof_prior: float, miss: float, acceptance: float) -> DetectionCosts
         raise click.UsageError(f"--point cost: {error}") from error
 
 
-def _require_places(output: Path | None, plot: Path | None, inputs: tuple[Path | None, ...]) -> None:
-    """``click.UsageError`` for results that have no place, or that would replace what was given."""
-    if output is not None and plot is not None and Path(os.path.realpath(output)) == Path(os.path.realpath(plot)):
-        raise click.UsageError(f"-o and --plot both name {output}")
-    for path in (output, plot):
-        if path is None:
-            continue
+def require_places(*places: tuple[Path | None, str], inputs: tuple[Path | None, ...]) -> None:
+    """``click.UsageError`` for results (each with its option) that have no place, share one, or would replace what was
+    given."""
+    named = [(path, option) for path, option in places if path is not None]
+    for number, (path, option) in enumerate(named):
+        for other, before in named[:number]:
+            if os.path.realpath(path) == os.path.realpath(other):
+                raise click.UsageError(f"{before} and {option} both name {other}")
+    for path, _ in named:
         if path.is_dir() or not os.access(path.parent, os.W_OK):
             why = "it is a folder" if path.is_dir() else "no such folder, or no permission"
             raise click.UsageError(f"cannot write {path}: {why}")

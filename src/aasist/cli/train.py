@@ -43,6 +43,12 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--encoder", type=PATH, help="Folder of the speech encoder, for a recipe with one in front (ssl). Extra: ssl."
 )
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
+)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")
 @click.option("--show", is_flag=True, help="Print the recipe with every key, and stop.")
@@ -56,6 +62,7 @@ def train(
     dev: tuple[str, ...],
     noise: tuple[str, ...],
     encoder: Path | None,
+    teacher: tuple[str, ...],
     out: Path | None,
     resume: bool,
     show: bool,
@@ -86,6 +93,8 @@ def train(
     named: dict[str, Any] = dict(sources(corpus, root, data, dev, noise))
     if encoder is not None:
         named["data.encoder"] = str(encoder)
+    if teacher:
+        named["teachers.models"] = teacher
     chosen = recipe_of(recipe, changes, named, folder, resume=resume)
     if show:
         from aasist.training.encoder import with_encoder
@@ -130,8 +139,13 @@ def recipe_of(
 
     if recipe is not None:
         base = read_recipe(recipe)
-        if resume and folder is not None and not base.data.train and not {*named} - {"data.encoder"}:
-            # What the run was trained on, it goes on with.
+        if (
+            resume
+            and folder is not None
+            and not base.data.train
+            and not any(name.startswith("data.") and name != "data.encoder" for name in named)
+        ):
+            # What the run was trained on, it goes on with; and below, what it was taught by.
             kept = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
             named = kept | named
     elif not resume:
@@ -140,7 +154,10 @@ def recipe_of(
         raise click.UsageError("which run? Give its folder (-o)")
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
-    return changed(base, named, changes, with_changes)
+    asked = changed(base, named, changes, with_changes)
+    if resume and folder is not None and asked.teachers.wanted and not asked.teachers.models:
+        asked = with_changes(asked, {"teachers.models": recipe_of_run(folder).teachers.models})
+    return asked
 
 
 def run(recipe: Recipe, folder: Path, *, resume: bool) -> None:

@@ -17,6 +17,7 @@ from aasist.recipefile import Shelf, in_toml
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.averaging import Averaging
 from aasist.training.batches import Loading
+from aasist.training.distillation import Teaching
 from aasist.training.loss import Loss
 from aasist.training.plan import Sampling
 from aasist.training.schedule import Schedule
@@ -164,6 +165,7 @@ class Recipe:
     crop: Crop = section(Crop)
     augment: AugmentRecipe = section(AugmentRecipe)
     loss: Loss = section(Loss)
+    teachers: Teaching = section(Teaching)
     optimiser: Optimiser = section(Optimiser)
     schedule: Schedule = section(Schedule)
     averaging: Averaging = section(Averaging)
@@ -182,6 +184,8 @@ class Recipe:
             )
         if self.loss.rank_weight and self.sampling.mode != "pairs":
             raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
+        if self.teachers.pair_weight and self.sampling.mode != "pairs":
+            raise RecipeError("teachers.pair_weight is of the members of pairs: set sampling.mode to pairs too")
         if self.optimiser.clip_norm == 0:
             raise RecipeError("optimiser.clip_norm must be above 0, or none, got 0")
         if not self.loss.bonafide_weight + self.loss.spoof_weight > 0:
@@ -195,16 +199,21 @@ class Recipe:
             raise RecipeError(
                 "augment.bands silences sinc bands, and a speech encoder has none: set its probability to 0"
             )
-        shortest = min((*self.crop.lengths, architecture.window_samples))
-        if shortest < architecture.shortest_samples:
+        if self.shortest_samples < architecture.shortest_samples:
             raise RecipeError(
-                f"crop.lengths must be at least {architecture.shortest_samples:,} samples for this model, got {shortest:,}"
+                f"crop.lengths must be at least {architecture.shortest_samples:,} samples for this model, got "
+                f"{self.shortest_samples:,}"
             )
 
+    @property
+    def shortest_samples(self) -> int:
+        """Samples of the shortest window that is trained on."""
+        return min((*self.crop.lengths, self.model.resolved().window_samples))
 
-OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder")
+
+OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder", "teachers.models")
 """Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
-and a speech encoder, are held by their fingerprints."""
+a speech encoder and the teachers are held by their fingerprints."""
 
 
 def is_identity(name: str) -> bool:
