@@ -1,6 +1,6 @@
 """The figures of the model card, by ``aasist evaluate``: dev and test with stress, by kind, source page and novelty.
 
-    python recipes/first_model/card.py --corpus DIR [--pool POOL.tsv] [--splits dev test] [--threads N]
+    python recipes/campaign/card.py --corpus DIR [--pool POOL.tsv] [--splits dev test] [--condition NAME ...]
 
 Writes docs/model-card/SPLIT.json, examples/scores.tsv (of dev) and the figures in src/aasist/models/models.json. ``novelty`` tells spoofs of systems
 whose name stands in train from those of systems that do not.
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--pool", type=Path)
     parser.add_argument("--splits", nargs="+", default=["dev", "test"])
+    parser.add_argument("--condition", nargs="+", default=[], help="of the stress test; without, all")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     for split in arguments.splits:
@@ -57,6 +58,7 @@ def main() -> None:
             with_novelty(arguments.corpus, arguments.pool, Path(folder))
             words = ["evaluate", "--corpus", "manifest", "--root", folder, "--subset", split, "--stress"]
             words += [word for column in ("kind", "source", "novelty") for word in ("--by", column)]
+            words += [word for name in arguments.condition for word in ("--condition", name)]
             code = run([*words, "--threads", str(arguments.threads), "--out", f"{folder}/report"])
             if code:
                 raise SystemExit(code)
