@@ -45,7 +45,7 @@ def test_train_resume_compare_evaluate_export_and_detect(
 
     folder = tmp_path / "runs" / "aasist"
     command = ("train", "aasist", "--corpus", "asvspoof2019-la", "--root", root, "-o", folder, *SMALLER)
-    assert "2 steps" in aasist(*command, "steps=2")
+    assert "interrupted at step 2 of 6" in aasist(*command, "steps=2")
     said = aasist(*command, "--resume")
     assert "6 steps, best dev EER " in said
     logged = lines(folder)

@@ -35,7 +35,7 @@ def test_a_run_stays_in_the_precision_that_auto_was_where_it_was_begun(
     start(small.recipe(mini, precision="auto", run__steps=1), tmp_path / "run", Silent())
     assert recipe_of(tmp_path / "run").precision == "bf16"
     monkeypatch.setattr(start_module, "resolved", lambda asked, device: automatic(asked, device, "fp32"))
-    with pytest.raises(AasistError, match="another recipe: precision: 'bf16' in the run, 'fp32' now"):
+    with pytest.raises(AasistError, match='another recipe: precision: "bf16" in the run, "fp32" now'):
         start(small.recipe(mini, precision="auto", run__steps=2), tmp_path / "run", Silent(), resume=True)
     for asked, steps in ((recipe_of(tmp_path / "run").precision, 2), ("bf16", 3)):
         end = start(small.recipe(mini, precision=asked, run__steps=steps), tmp_path / "run", Silent(), resume=True)
