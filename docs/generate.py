@@ -111,15 +111,15 @@ def failures() -> str:
     hard = [(name, f) for name, f in summary.by["attack"].items() if f.spoof >= 10 and f.eer is not None]
     hard.sort(key=lambda pair: -pair[1].eer)
     named = ", ".join(f"{name} ({percent(f.eer)})" for name, f in hard[:5])
-    noisy = by_condition["noise-10db"]
+    noisy, within = by_condition["noise-10db"], percent(summary.macro_eer("source"))
     return (
         f"- **At the default threshold it accepts {percent(summary.pooled.false_acceptance)} of the test spoofs**, while it "
         f"rejects {percent(summary.pooled.miss)} of the real clips: the calibration from dev does not carry over to test. "
         'Lower trust in "bonafide" than in "spoof".\n'
         f"- **Voice conversion** is worse (EER {percent(kinds['vc'].eer)} on test) than text-to-speech "
         f"({percent(kinds['tts'].eer)}). The worst systems of ten clips or more: {named}.\n"
-        f"- **Within a source page** it stands at {percent(summary.macro_eer('source'))} on test: part of what it has learnt "
-        "is still the channel, not the artefact.\n"
+        f"- **From one source to another** scores shift: within a source page it stands at {within} on test, over all pages "
+        f"at {percent(summary.pooled.eer)}. Compare recordings of one origin where you can.\n"
         f"- **Telephone audio**: EER {percent(phone.eer)} on test ({100 * phone.change:+.1f} points). **Noise** at 10 dB: "
         f"{percent(noisy.eer)} ({100 * noisy.change:+.1f} points).\n"
     )
