@@ -208,7 +208,8 @@ def engines_table() -> str:
 
 
 def costs_table() -> str:
-    """What each architecture costs, and each shipped recipe that differs from its architecture."""
+    """What each architecture costs, and each shipped recipe that differs from its architecture; but for those that hear
+    through a speech encoder, whose cost is the encoder's."""
     from aasist.model.cost import cost
     from aasist.recipe import ARCHITECTURES
     from aasist.training.recipe import read_recipe, shipped_recipes
@@ -219,6 +220,8 @@ def costs_table() -> str:
         found.setdefault(architecture.name, architecture)
     rows = []
     for name, architecture in found.items():
+        if architecture.front != "sinc":
+            continue
         gflop, parameters = cost(architecture)
         rows.append((name, f"{gflop:.2f}", f"{parameters:,}"))
     return Table(("architecture", "GFLOP", "parameters"), tuple(rows)).markdown()

@@ -30,7 +30,7 @@ RANKS = {
 LAZILY_BY_NAME = {("runtime/models.py", "aasist.model.session")}
 """The one way from the runtime to torch: a session for a checkpoint, resolved by name when it is asked for."""
 
-TORCH = {"torch", "safetensors", "onnx", "onnxscript"}
+TORCH = {"torch", "safetensors", "onnx", "onnxscript", "transformers"}
 WEB = {"fastapi", "starlette", "uvicorn", "websockets", "httpx"}
 
 

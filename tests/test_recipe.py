@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aasist.errors import ModelError
-from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, SMALL, Architecture
+from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, SMALL, SSL, Architecture
 
 architectures = st.builds(
     Architecture,
@@ -46,7 +46,24 @@ def test_named_architectures_are_found_by_their_names_and_come_back_from_json() 
         "aasist-l": AASIST_L,
         "efficient": EFFICIENT,
         "small": SMALL,
+        "ssl": SSL,
     }
+
+
+def test_behind_a_speech_encoder_nodes_and_samples_are_counted_by_its_frames() -> None:
+    """Tak et al. (Odyssey 2022): 128 bands and 201 frames, pooled to 42 and 67."""
+    assert SSL.spectral_nodes == 42
+    assert SSL.shortest_samples == 2 * 320 + 400
+    assert replace(SSL, encoder_hop_samples=160, encoder_frame_samples=25).shortest_samples == 2 * 160 + 25
+    assert SSL.activation_bytes > 4 * 3 * 1024 * 12_920
+    for wrong, said in (
+        ({"front": "mel"}, "front must be one of sinc, speech-encoder"),
+        ({"encoder_layers": (3, 3)}, "encoder_layers must rise"),
+        ({"encoder_layers": ()}, "encoder_layers must be a list of whole numbers above 0"),
+        ({"projection": 2}, r"projection must be at least front_pool\[0\] 3, got 2"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            replace(SSL, **wrong)
 
 
 def test_a_recipe_names_only_what_differs_from_the_published_model() -> None:

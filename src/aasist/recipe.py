@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from aasist.errors import ModelError
@@ -19,7 +20,7 @@ class Architecture:
     window_samples: int = WINDOW_SAMPLES
     """Samples at 16 kHz in the window the model is trained and run on."""
     level: str = "none"
-    """``none``, or ``rms``: each window is scaled to a root mean square of 1 first."""
+    """``none``, or ``rms``: each window is scaled to a root mean square of 1 first, or of 0.1 before a speech encoder."""
     bands: int = 70
     """Sinc band-pass filters, mel-spaced over 0 to 8 kHz."""
     kernel_samples: int = 129
@@ -67,12 +68,22 @@ class Architecture:
     prosody: str = "none"
     """``none``; of prosodic frames: ``nodes`` that join the temporal ones of the heterogeneous graph, ``fusion`` of their
     statistics with the readout, or ``both``."""
+    front: str = "sinc"
+    """``sinc``, or ``speech-encoder``: the frames of a frozen encoder, projected, in place of the sinc bands."""
+    projection: int = 128
+    """Bands that a speech encoder's frames are projected to."""
+    encoder_dim: int = 1024
+    encoder_layers: tuple[int, ...] = (24,)
+    """Layers of the speech encoder that are heard, counted from 1; of several, a weighted sum that is learnt."""
+    encoder_hop_samples: int = 320
+    encoder_frame_samples: int = 400
+    """Between two frames of the speech encoder, and what one is made of at the least."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name == "dropouts" or (field.name in MAY_BE_ZERO and _is_zero(getattr(self, field.name))):
                 continue
-            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in PER_BLOCK)
+            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in ANY_LENGTH)
             if wanted is not None:
                 raise ModelError("recipe", f"{field.name} must be {wanted}, got {getattr(self, field.name)!r}")
         for key in ("spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
@@ -90,6 +101,8 @@ class Architecture:
         for key in ("kernel_samples", "context_kernel"):
             if getattr(self, key) % 2 == 0:
                 raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
+        if any(one >= other for one, other in pairwise(self.encoder_layers)):
+            raise ModelError("recipe", f"encoder_layers must rise, got {self.encoder_layers}")
         self._check_context()
         self._check_sizes()
 
@@ -116,26 +129,39 @@ class Architecture:
             raise ModelError(
                 "recipe", f"window_samples must be at least {self.shortest_samples:,}, got {self.window_samples:,}"
             )
-        if self.bands < self.front_pool[0]:
-            raise ModelError("recipe", f"bands must be at least front_pool[0] {self.front_pool[0]}, got {self.bands}")
+        if not self.spectral_nodes:
+            name, value = ("bands", self.bands) if self.front == SINC else ("projection", self.projection)
+            raise ModelError("recipe", f"{name} must be at least front_pool[0] {self.front_pool[0]}, got {value}")
 
     @property
     def spectral_nodes(self) -> int:
         """Nodes of the spectral graph: bands left after the front pooling."""
-        return self.bands // self.front_pool[0]
+        return (self.bands if self.front == SINC else self.projection) // self.front_pool[0]
+
+    @property
+    def hop_samples(self) -> int:
+        """Between two outputs of the front."""
+        return self.sinc_stride if self.front == SINC else self.encoder_hop_samples
+
+    @property
+    def frame_samples(self) -> int:
+        """What one output of the front is made of at the least."""
+        return self.kernel_samples if self.front == SINC else self.encoder_frame_samples
 
     @property
     def shortest_samples(self) -> int:
         """Fewest samples of which one temporal node is left, and three prosodic frames where those are taken."""
         steps = math.prod(self.time_pools) * self.front_pool[1]
-        fewest = (steps - 1) * self.sinc_stride + self.kernel_samples
+        fewest = (steps - 1) * self.hop_samples + self.frame_samples
         return fewest if self.prosody == "none" else max(fewest, PROSODIC_SAMPLES)
 
     @property
     def activation_bytes(self) -> int:
-        """About what one window takes while it is scored in float32: the first block's maps, four of them at once."""
-        steps = ((self.window_samples - self.kernel_samples) // self.sinc_stride + 1) // self.front_pool[1]
-        return 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
+        """About what one window takes while it is scored in float32: the first block's maps, four of them at once, and
+        before them what a speech encoder begins with (wav2vec 2.0: three maps at 3.2 kHz)."""
+        steps = ((self.window_samples - self.frame_samples) // self.hop_samples + 1) // self.front_pool[1]
+        speech = 0 if self.front == SINC else 4 * 3 * self.encoder_dim * (self.window_samples // 5)
+        return speech + 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
 
     def to_json(self) -> str:
         """One line of JSON that ``from_json`` reads back."""
@@ -159,12 +185,15 @@ class Architecture:
 MOST, MOST_BLOCKS = 1 << 24, 64
 """Far beyond any countermeasure: a checkpoint's metadata must not be able to ask for all the memory there is."""
 
+FRONTS = SINC, SPEECH_ENCODER = ("sinc", "speech-encoder")
+
 CHOICES = {
     "level": ("none", "rms"),
     "compression": ("none", "log", "power"),
     "context": ("transformer", "conformer"),
     "readout": ("linear", "cosine"),
     "prosody": ("none", "nodes", "fusion", "both"),
+    "front": FRONTS,
 }
 """Fields that are words, with those that each may be."""
 
@@ -174,8 +203,8 @@ MAY_BE_ZERO = ("squeeze", "context_blocks", "context_dropout")
 PROSODIC_SAMPLES = 480
 """Fewest samples of which prosodic frames can be told: a frame and its two neighbours, 10 ms apart."""
 
-PER_BLOCK = ("channels", "time_pools")
-"""Fields with one number for each residual block, of which there may be any number."""
+ANY_LENGTH = ("channels", "time_pools", "encoder_layers")
+"""Fields with any number of numbers: one for each residual block, or for each layer of an encoder that is heard."""
 
 
 def _numbers(value: object) -> list[float]:
@@ -256,4 +285,18 @@ SMALL = Architecture(
     position_std=0.1,
 )
 
-ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT, SMALL)}
+# The back end of Tak et al. (Odyssey 2022): no pooling in the blocks, 42 spectral and 67 temporal nodes. The encoder's
+# dimensions are XLS-R 300M's; a training takes those of the one it is given.
+SSL = Architecture(
+    name="ssl",
+    level="rms",
+    front="speech-encoder",
+    time_pools=(1, 1, 1, 1, 1, 1),
+    unused_norms=False,
+    spectral_ratio=0.5,
+    temporal_ratio=0.5,
+    dropouts=(0.0, 0.0, 0.0, 0.1),  # as efficient's, for what was seen there
+    position_std=0.1,
+)
+
+ARCHITECTURES = {architecture.name: architecture for architecture in (AASIST, AASIST_L, EFFICIENT, SMALL, SSL)}

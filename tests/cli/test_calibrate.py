@@ -131,6 +131,41 @@ def test_a_model_becomes_a_file_of_your_own_with_map_and_threshold_inside(
     assert modelfile.read(again)[1].name == "loudness-calibrated"
 
 
+def test_copies_under_conditions_take_part_in_the_fit(
+    root: Path, loudness_onnx: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = invoke(capsys, "calibrate", *la(root, loudness_onnx), "--json").json
+    words = ["--condition", "gain-20db", "--condition", "gain+6db"]
+    found = invoke(capsys, "calibrate", *la(root, loudness_onnx), *words, "--json").json
+    assert (clean["conditions"], found["conditions"]) == ([], ["gain-20db", "gain+6db"])
+    assert (found["bonafide"], found["spoof"]) == (3 * clean["bonafide"], 3 * clean["spoof"])
+    # A model that hears loudness alone is worth less where the level was changed.
+    assert found["cllr_after"] > clean["cllr_after"] + 0.05
+    said = invoke(capsys, "calibrate", *la(root, loudness_onnx), *words).out
+    assert "as they are and under gain-20db, gain+6db" in said
+    refused = invoke(capsys, "calibrate", *la(root, loudness_onnx), "--condition", "gain")
+    assert refused.code == 2 and "no condition 'gain'; there are: clean, " in " ".join(refused.err)
+
+
+def test_a_condition_needs_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = invoke(capsys, "calibrate", four_columns(tmp_path / "raw.txt", made()), "--condition", "mp3-64")
+    assert refused.code == 2 and "--condition go with --model" in " ".join(refused.err)
+
+
+def test_the_points_of_a_calibrated_model_are_thresholds_of_detect_by_name(
+    root: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.onnx"
+    found = invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", output, "--json").json
+    (point,) = [point for point in found["points"] if point["name"] == "eer"]
+    path = next((root / "ASVspoof2019_LA_eval" / "flac").iterdir())
+    verdict = invoke(capsys, "detect", "--json", "--model", output, "--threshold", "eer", path).json
+    assert verdict["threshold"] == point["threshold"] != 0
+    assert Detector(output, threshold="eer").threshold == point["threshold"]
+    refused = invoke(capsys, "detect", "--model", output, "--threshold", "miss-7", path)
+    assert refused.code == 2 and "has no operating point 'miss-7'; it has eer" in " ".join(refused.err)
+
+
 def test_a_challenge_is_calibrated_on_its_part_for_development_which_evaluate_does_not_take(
     recording: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

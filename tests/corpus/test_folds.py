@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aasist.cli import run
+from aasist.corpus.catalogue import engines
 from aasist.corpus.collection import Collection, collected
 from aasist.corpus.families import Families, FamiliesError, read_families
 from aasist.corpus.folds import Fold, folded
@@ -181,6 +182,10 @@ def test_families_may_share_folds(collection: Collection, families: Families) ->
     assert [fold.families for fold in folds] == [("classical",), ("gan", "codec")]
     with pytest.raises(FamiliesError, match="from 2 to 3, that of the families; got 4"):
         folded(collection, families, count=4)
+
+
+def test_the_campaigns_table_names_every_engine() -> None:
+    read_families(Path(__file__).parents[2] / "recipes" / "campaign" / "families.tsv").require(engines())
 
 
 def test_recordings_without_spoofs_fill_up_where_bona_fide_are_few(tmp_path: Path, families: Families) -> None:

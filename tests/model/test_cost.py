@@ -8,7 +8,7 @@ import pytest
 
 from aasist.model.aasist import Aasist
 from aasist.model.cost import cost
-from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, SMALL, Architecture
+from aasist.recipe import AASIST, AASIST_L, ARCHITECTURES, EFFICIENT, SINC, SMALL, Architecture
 
 TINY = Architecture(
     bands=6, kernel_samples=65, sinc_stride=3, front_pool=(3, 8), channels=(4, 4), time_pools=(3, 27), graph_dims=(4, 2)
@@ -28,7 +28,7 @@ def encoder_by_hand(a: Architecture) -> int:
     return total
 
 
-@pytest.mark.parametrize("a", [TINY, *ARCHITECTURES.values()], ids=lambda a: a.name)
+@pytest.mark.parametrize("a", [TINY, *(a for a in ARCHITECTURES.values() if a.front == SINC)], ids=lambda a: a.name)
 def test_the_encoder_is_counted_as_by_hand_and_the_graphs_are_next_to_nothing(a: Architecture) -> None:
     by_hand = 2 * encoder_by_hand(a) / 1e9
     assert by_hand < cost(a).gflop < by_hand + 0.03

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from aasist.errors import ModelError
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import Calibration, ModelNotes
+from aasist.runtime.points import NamedPoint
 from aasist.session import SAMPLE_RATE
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -278,3 +280,41 @@ def test_a_newer_format_asks_for_an_update() -> None:
     with pytest.raises(ModelError, match="update aasist"):
         replace(ModelNotes(name="x"), format=modelfile.FORMAT + 1)
     assert ModelNotes(name="x").sample_rate == SAMPLE_RATE
+
+
+POINT = NamedPoint("miss-1", 1.5, "at most 1 % of bona fide rejected", 0.01, (0.0, 0.02), 0.4, (0.3, 0.5))
+
+
+def test_operating_points_go_into_the_file_and_come_back(bare: bytes, tmp_path: Path) -> None:
+    modelfile.write(tmp_path / "ours.onnx", bare, ModelNotes(name="ours", points=(POINT,)))
+    notes = modelfile.read(tmp_path / "ours.onnx")[1]
+    assert notes.points == (POINT,) and notes.threshold_of("miss-1") == 1.5
+    with pytest.raises(ModelError, match="ours has no operating point 'eer'; it has miss-1") as caught:
+        notes.threshold_of("eer")
+    assert caught.value.code == "unknown_point"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ""},
+        {"threshold": math.inf},
+        {"threshold": True},
+        {"miss": 1.5},
+        {"miss": "low"},
+        {"miss_interval": [0.1]},
+        {"false_acceptance_interval": [0.1, 2]},
+        {"rule": 3},
+        {"colour": "red"},
+    ],
+)
+def test_a_point_that_is_none_is_refused(change: dict) -> None:
+    text = json.dumps({"name": "ours", "points": [{**asdict(POINT), **change}]})
+    with pytest.raises(ModelError):
+        ModelNotes.from_json(text)
+
+
+@pytest.mark.parametrize("points", [3, "eer", [3], [{}], [asdict(POINT), asdict(POINT)]])
+def test_points_that_are_no_list_of_points_are_refused(points: object) -> None:
+    with pytest.raises(ModelError):
+        ModelNotes.from_json(json.dumps({"name": "ours", "points": points}))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aasist.keys import RecipeError, values_of
+from aasist.keys import RecipeError, keys_of, values_of
 from aasist.recipe import AASIST, AASIST_L, EFFICIENT, SMALL
 from aasist.recipefile import parsed_change
 from aasist.training.recipe import (
@@ -258,3 +258,8 @@ def test_none_is_a_level_and_a_compression_of_its_own(tmp_path: Path) -> None:
 def test_an_architecture_that_is_spelt_out_is_the_one_by_name() -> None:
     spelt = with_changes(Recipe(), {"model.channels": AASIST.channels, "model.bands": 70, "model.name": "aasist"})
     assert not differences(Recipe(), spelt)
+
+
+def test_the_precision_that_needs_cuda_says_so() -> None:
+    meaning = next(known.meaning for known in keys_of(Recipe) if known.name == "precision")
+    assert "fp16 on CUDA alone" in meaning

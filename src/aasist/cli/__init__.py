@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "Measure a model on a corpus: error rates with intervals, stress, report.",
     "metrics": "Error rates, costs and calibration of a score file.",
     "compare": "Is one score file better than another?",
+    "fuse": "Average the score files of several models, or fit their weights on dev.",
     "sasv": "a-DCF and t-EER of scores of spoofing-robust speaker verification.",
     "calibrate": "Map scores to calibrated llr, and choose the threshold.",
     "train": "Train a model by a recipe; stop and resume as you like.",

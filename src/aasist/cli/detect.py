@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from aasist.trials.explanation import Explanation
 
 
+class Threshold(click.ParamType[float | str]):
+    """A finite number, or the name of an operating point, which the model must know."""
+
+    name = "NUMBER|NAME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        try:
+            number = float(str(value))
+        except ValueError:
+            return str(value)
+        if not math.isfinite(number):
+            self.fail(f"must be a finite number, got {number}", param, ctx)
+        return number
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of the table.")
@@ -46,7 +61,12 @@ if TYPE_CHECKING:
     metavar="NAME|PATH",
     help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: train).",
 )
-@click.option("--threshold", type=float, help="On llr: below it is a spoof.  [default: the model's, 0]")
+@click.option(
+    "--threshold",
+    type=Threshold(),
+    help="On llr: below it is a spoof. A number, or an operating point of the model, such as eer or miss-1 (aasist models "
+    "names them).  [default: the model's, 0]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
 @click.option("--channel", type=click.IntRange(min=0), help="One channel, from 0.  [default: the mean of all]")
 @click.option(
@@ -67,7 +87,7 @@ def detect(
     plot: Path | None,
     explain: bool,
     model: str,
-    threshold: float | None,
+    threshold: float | str | None,
     threads: int | None,
     channel: int | None,
     max_seconds: float,
@@ -80,7 +100,7 @@ def detect(
     Ctrl-C, by a reader of the output who left, by SIGTERM; what was done for -o is then kept in a file with .part behind
     its name. The verdicts themselves never change the exit code.
     """
-    check(paths, output, model, timeline and not as_json, {"--threshold": threshold, "--max-seconds": max_seconds})
+    check(paths, output, model, timeline and not as_json, {"--max-seconds": max_seconds})
     from aasist.audio.read import ReadLimits
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
@@ -100,13 +120,16 @@ def detect(
 
             detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
         except AasistError as error:
+            refuse_unknown_point(error)
             # No recording can be judged: it is said once for people, and for each recording in the objects.
             rows.complain(f"aasist: {error.message}")
             detector = error
         for number, (name, source) in enumerate(find(paths, max_bytes)):
             if isinstance(detector, AasistError):
                 identity = ModelIdentity(model, None, None)
-                verdict = unjudged(name, detector, threshold=threshold or 0.0, model=identity)
+                verdict = unjudged(
+                    name, detector, threshold=threshold if isinstance(threshold, float) else 0.0, model=identity
+                )
             else:
                 verdict = judge(detector, name, source, rows)
                 if verdict.error is not None:
@@ -127,6 +150,12 @@ def detect(
             if not isinstance(source, str | AudioError):
                 source.close()
     click.get_current_context().exit(1 if failed else 0)
+
+
+def refuse_unknown_point(error: AasistError) -> None:
+    """``click.UsageError`` where --threshold named an operating point that the model does not have."""
+    if error.code == "unknown_point":
+        raise click.UsageError(error.message) from error
 
 
 def check(

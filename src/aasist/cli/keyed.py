@@ -31,6 +31,19 @@ def keyed_by_all(files: Sequence[Path], key: KeyOptions) -> tuple[Trials, list[F
 
     Without ``--protocol`` key and columns are those of the first file.
     """
+    trials, values = shared_by_all(files, key)
+    if trials.bonafide is None:
+        where = "the score file holds no key" if key.protocol is None else f"{key.protocol} holds no key"
+        raise ProtocolError(
+            f"{where}: give the protocol that says which trials are bona fide (--protocol)", path=files[0]
+        )
+    which = f" with {' and '.join(key.conditions)}" if key.conditions else ""
+    require_both_classes(trials, key.protocol or files[0], which)
+    return trials, values
+
+
+def shared_by_all(files: Sequence[Path], key: KeyOptions) -> tuple[Trials, list[Float64]]:
+    """`keyed_by_all` of trials that need no key: theirs is what the first file, or ``--protocol``, knows of it."""
     if key.protocol is None and key.layout is not None:
         raise click.UsageError("--layout speaks of --protocol, which is missing")
     first = read_scores(files[0])
@@ -40,12 +53,6 @@ def keyed_by_all(files: Sequence[Path], key: KeyOptions) -> tuple[Trials, list[F
     trials, others = (every, None) if chosen.all() else (every.take(chosen), every.take(~chosen))
     values = [match_scores(first, trials, others=others)]
     values += [match_scores(read_scores(file), trials, others=others) for file in files[1:]]
-    if trials.bonafide is None:
-        where = "the score file holds no key" if key.protocol is None else f"{key.protocol} holds no key"
-        raise ProtocolError(
-            f"{where}: give the protocol that says which trials are bona fide (--protocol)", path=files[0]
-        )
-    require_both_classes(trials, source, f" with {' and '.join(key.conditions)}" if key.conditions else "")
     return trials, values
 
 

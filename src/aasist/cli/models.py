@@ -14,7 +14,9 @@ def models(as_json: bool) -> None:
 
     EER is the equal error rate on the demo-page corpus, with its 95 % interval; docs/model-card.md has the rest.
     """
+    from aasist.cli.operating import in_words
     from aasist.runtime.models import DEFAULT_MODEL, shipped
+    from aasist.runtime.points import NamedPoint
 
     for name, facts in shipped().items():
         if as_json:
@@ -29,4 +31,7 @@ def models(as_json: bool) -> None:
                 f"  EER on {split}: {figures['eer']:.1%} ({low:.1%} to {high:.1%}; {figures['bonafide']} bona fide, "
                 f"{figures['spoof']} spoofs of {figures['systems']} systems)"
             )
+        for values in facts.get("points", ()):
+            point = NamedPoint.from_json(values)
+            click.echo(f"  --threshold {point.name} ({point.threshold:+.2f}): {in_words(point)}, on dev")
         click.echo(f"  licence {facts['licence']}, sha256 {facts['sha256']}")

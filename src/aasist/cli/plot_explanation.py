@@ -90,8 +90,8 @@ def draw_bands(axes: Any, explanation: Explanation, attentions: Sequence[WindowA
     axes.set_xlim(-reach, reach)
     axes.set_xticks(*_ticks(reach, "\n"))
     axes.set_title("bands", fontsize=10)
-    if attentions:
-        bands = attentions[0].attention.bands
+    bands = attentions[0].attention.bands if attentions else ()
+    if bands:  # behind a speech encoder there are none
         edges = np.array([bands[0].low_hz, *(band.high_hz for band in bands)]) / 1000
         weights = np.mean([[band.weight for band in one.attention.bands] for one in attentions], axis=0)
         places = -reach + _heights(weights) * reach

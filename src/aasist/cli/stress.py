@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aasist.evaluation.tables import StressRow
     from aasist.runtime.detector import Detector
     from aasist.trial import Trials
+    from aasist.trials.conditions import Condition
     from aasist.trials.waveforms import WaveformCache
 
 
@@ -37,10 +38,8 @@ class StressOptions:
             return ()
         from aasist.trials.stress import CONDITIONS
 
-        unknown = [name for name in self.only if name not in CONDITIONS]
-        if unknown:
-            raise click.UsageError(f"no condition {unknown[0]!r}; there are: {', '.join(CONDITIONS)}")
-        return tuple(name for name in CONDITIONS if not self.only or name in ("clean", *self.only))
+        wanted = {condition.name for condition in conditions_named(self.only)}
+        return tuple(name for name in CONDITIONS if not self.only or name in ("clean", *wanted))
 
     def waveforms(self) -> WaveformCache | None:
         """The cache of ``--cache``; an error where the folder cannot be used."""
@@ -49,6 +48,16 @@ class StressOptions:
         from aasist.trials.waveforms import WaveformCache
 
         return WaveformCache(self.cache)
+
+
+def conditions_named(names: tuple[str, ...]) -> list[Condition]:
+    """The conditions of those names, in the order of the table; a name that is none is a usage error."""
+    from aasist.trials.stress import CONDITIONS
+
+    unknown = [name for name in names if name not in CONDITIONS]
+    if unknown:
+        raise click.UsageError(f"no condition {unknown[0]!r}; there are: {', '.join(CONDITIONS)}")
+    return [CONDITIONS[name] for name in CONDITIONS if name in names]
 
 
 stress_options = gathered(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,6 +40,15 @@ PATH = click.Path(path_type=Path)
     metavar="PATH",
     help="Folder or manifest of noise, music and room responses for augmentation. May be repeated.",
 )
+@click.option(
+    "--encoder", type=PATH, help="Folder of the speech encoder, for a recipe with one in front (ssl). Extra: ssl."
+)
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
+)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")
 @click.option("--show", is_flag=True, help="Print the recipe with every key, and stop.")
@@ -52,12 +61,14 @@ def train(
     data: tuple[str, ...],
     dev: tuple[str, ...],
     noise: tuple[str, ...],
+    encoder: Path | None,
+    teacher: tuple[str, ...],
     out: Path | None,
     resume: bool,
     show: bool,
     listing: bool,
 ) -> None:
-    """Train by RECIPE, a shipped one (aasist, aasist-l, efficient, ...) or a TOML file, with keys changed by KEY=VALUE.
+    """Train by RECIPE, a shipped one (aasist, aasist-l, efficient, ssl, ...) or a TOML file, with keys changed by KEY=VALUE.
 
     aasist train aasist --corpus asvspoof2019-la --root DIR -o runs/aasist
 
@@ -79,10 +90,18 @@ def train(
     if recipe is not None and "=" in recipe:  # without a recipe, the first change stands in its place
         changes, recipe = (recipe, *changes), None
     folder = Path("runs", Path(recipe).stem) if out is None and recipe is not None else out
-    chosen = recipe_of(recipe, changes, sources(corpus, root, data, dev, noise), folder, resume=resume)
+    named: dict[str, Any] = dict(sources(corpus, root, data, dev, noise))
+    if encoder is not None:
+        named["data.encoder"] = str(encoder)
+    if teacher:
+        named["teachers.models"] = teacher
+    chosen = recipe_of(recipe, changes, named, folder, resume=resume)
     if show:
+        from aasist.training.encoder import with_encoder
         from aasist.training.recipe import resolved_text
 
+        if chosen.data.encoder is not None:
+            chosen, _ = with_encoder(chosen)
         click.echo(resolved_text(chosen), nl=False)
         return
     assert folder is not None  # what names neither recipe nor folder is refused above
@@ -108,7 +127,7 @@ def sources(
 def recipe_of(
     recipe: str | None,
     changes: tuple[str, ...],
-    named: dict[str, tuple[str, ...]],
+    named: dict[str, Any],
     folder: Path | None,
     *,
     resume: bool,
@@ -120,16 +139,25 @@ def recipe_of(
 
     if recipe is not None:
         base = read_recipe(recipe)
-        if resume and folder is not None and not base.data.train and not named:
-            # What the run was trained on, it goes on with.
-            named = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
+        if (
+            resume
+            and folder is not None
+            and not base.data.train
+            and not any(name.startswith("data.") and name != "data.encoder" for name in named)
+        ):
+            # What the run was trained on, it goes on with; and below, what it was taught by.
+            kept = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}
+            named = kept | named
     elif not resume:
         raise click.UsageError(f"which recipe? {', '.join(shipped_recipes())}, or a TOML file")
     elif folder is None:
         raise click.UsageError("which run? Give its folder (-o)")
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
-    return changed(base, named, changes, with_changes)
+    asked = changed(base, named, changes, with_changes)
+    if resume and folder is not None and asked.teachers.wanted and not asked.teachers.models:
+        asked = with_changes(asked, {"teachers.models": recipe_of_run(folder).teachers.models})
+    return asked
 
 
 def run(recipe: Recipe, folder: Path, *, resume: bool) -> None:

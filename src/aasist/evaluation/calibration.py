@@ -33,23 +33,33 @@ def fit_affine(bonafide: ArrayLike, spoof: ArrayLike) -> tuple[float, float]:
     scores = np.concatenate([positive, negative])
     if not np.isfinite(scores).all():
         raise ValueError("calibration needs finite scores")
-    centre, scale = float(scores.mean()), float(scores.std()) or 1.0
-    design = np.stack([(scores - centre) / scale, np.ones_like(scores)], axis=1)
-    labels = np.concatenate([np.ones(positive.size), np.zeros(negative.size)])
-    weights = np.concatenate([np.full(positive.size, 0.5 / positive.size), np.full(negative.size, 0.5 / negative.size)])
-    parameters = np.zeros(2)
+    (slope,), offset = regressed(scores[:, None], positive.size)
+    if slope <= 0:
+        raise ValueError("bona fide trials score no higher than spoofs: no increasing map calibrates them")
+    return float(slope), offset
+
+
+def regressed(scores: Float64, bonafide: int) -> tuple[Float64, float]:
+    """Scores (N, K), the first ``bonafide`` rows of bona fide trials -> weights (K,) and offset of logistic regression at a
+    prior of 0.5: what minimises the Cllr of ``scores @ weights + offset``. By Newton's method."""
+    spoofs = len(scores) - bonafide
+    centres, scales = scores.mean(0), scores.std(0)
+    scales[scales == 0] = 1.0
+    design = np.concatenate([(scores - centres) / scales, np.ones((len(scores), 1))], axis=1)
+    labels = np.concatenate([np.ones(bonafide), np.zeros(spoofs)])
+    weights = np.concatenate([np.full(bonafide, 0.5 / bonafide), np.full(spoofs, 0.5 / spoofs)])
+    parameters = np.zeros(design.shape[1])
+    ridge = RIDGE * np.eye(len(parameters))
     for _ in range(ITERATIONS):
         probability = 1.0 / (1.0 + np.exp(-np.clip(design @ parameters, -500, 500)))
         gradient = design.T @ (weights * (probability - labels)) + RIDGE * parameters
-        curvature = design.T @ (design * (weights * probability * (1 - probability))[:, None]) + RIDGE * np.eye(2)
+        curvature = design.T @ (design * (weights * probability * (1 - probability))[:, None]) + ridge
         step = np.linalg.solve(curvature, gradient)
         parameters -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
         if np.abs(step).max() < 1e-10:
             break
-    slope = float(parameters[0] / scale)
-    if slope <= 0:
-        raise ValueError("bona fide trials score no higher than spoofs: no increasing map calibrates them")
-    return slope, float(parameters[1] - parameters[0] * centre / scale)
+    slopes = parameters[:-1] / scales
+    return slopes, float(parameters[-1] - slopes @ centres)
 
 
 @Metric

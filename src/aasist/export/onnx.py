@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from aasist.errors import ModelError
 from aasist.model.aasist import Aasist
@@ -33,6 +34,13 @@ def export(model: Aasist, path: Path | str, notes: ModelNotes) -> float:
     Returns the largest difference from torch over ``CHECKED_LENGTHS``; raises ``ModelError`` when it is above
     ``TOLERANCE``, and then writes nothing.
     """
+    encoder = model.speech_encoder
+    if encoder is not None and encoder.weight_bytes > modelfile.MOST_BYTES - (1 << 26):
+        raise ModelError(
+            "export",
+            f"the speech encoder {encoder.facts} has {encoder.weight_bytes >> 20:,} MiB of weights, and a model file of ours "
+            f"at most {modelfile.MOST_BYTES >> 20:,}: run the checkpoint itself (extra: ssl), or take a smaller encoder",
+        )
     content = to_onnx(model).SerializeToString()
     difference = largest_difference(model, content)
     if not difference <= TOLERANCE:
@@ -44,32 +52,60 @@ def export(model: Aasist, path: Path | str, notes: ModelNotes) -> float:
 def to_onnx(model: Aasist) -> onnx.ModelProto:
     """The graph, with dynamic batch and length, no local paths, and node counts of pooling taken in float64."""
     # A copy: parameters must not ask for gradients while the graph is captured.
-    frozen = Aasist(model.architecture).eval().requires_grad_(False)
+    frozen = Aasist(model.architecture, model.speech_encoder).eval().requires_grad_(False)
     frozen.load_state_dict(model.state_dict())
+    whole = frozen if frozen.front is None else _Whole(frozen)
     waveform = torch.zeros(2, model.architecture.window_samples)
     shapes = {
         "waveform": {
             0: torch.export.Dim("batch", min=1, max=1 << 16),
-            1: torch.export.Dim("samples", min=model.architecture.shortest_samples, max=1 << 26),
+            1: torch.export.Dim("samples", min=model.architecture.shortest_samples, max=_longest(model)),
         }
     }
-    with _quiet():
-        program = torch.onnx.export(
-            frozen,
-            (waveform,),
-            dynamo=True,
-            input_names=["waveform"],
-            output_names=["logits"],
-            dynamic_shapes=shapes,
-            opset_version=OPSET,
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                whole,
+                (waveform,),
+                dynamo=True,
+                input_names=["waveform"],
+                output_names=["logits"],
+                dynamic_shapes=shapes,
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # whatever the exporter meets in code that is not ours
+        if model.speech_encoder is None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            "export",
+            f"PyTorch's exporter cannot write the speech encoder {model.speech_encoder.facts}: {reason}; run the checkpoint "
+            "itself (extra: ssl)",
+        ) from error
     assert program is not None
     proto: onnx.ModelProto = program.model_proto
     _count_nodes_in_float64(proto.graph, model)
     _strip(proto)
     onnx.checker.check_model(proto)
     return proto
+
+
+class _Whole(nn.Module):
+    """A model together with the speech encoder that it holds, whose weights the exporter has to know of."""
+
+    def __init__(self, model: Aasist) -> None:
+        super().__init__()
+        self.model, self.speech_encoder = model, model.speech_encoder
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(waveform)
+        return logits
+
+
+def _longest(model: Aasist) -> int:
+    """Samples that the model takes at the most."""
+    return 1 << 26 if model.speech_encoder is None else model.speech_encoder.facts.longest_samples
 
 
 def largest_difference(model: Aasist, content: bytes, lengths: Sequence[int] = CHECKED_LENGTHS) -> float:
@@ -80,8 +116,8 @@ def largest_difference(model: Aasist, content: bytes, lengths: Sequence[int] = C
     session = OnnxSession(content, precision="fp32", threads=torch.get_num_threads())
     random = np.random.default_rng(0)
     worst = 0.0
-    shortest = model.architecture.shortest_samples
-    cases = [(1 + index % 2, max(length, shortest), 0.1) for index, length in enumerate(lengths)]
+    shortest, longest = model.architecture.shortest_samples, _longest(model)
+    cases = [(1 + index % 2, min(max(length, shortest), longest), 0.1) for index, length in enumerate(lengths)]
     cases += [(1, model.architecture.window_samples, level) for level in (1e-6, 0.0)]
     for batch, length, level in cases:
         waveform = (level * random.standard_normal((batch, length))).astype(np.float32)
@@ -104,10 +140,13 @@ def _count_nodes_in_float64(graph: onnx.GraphProto, model: Aasist) -> None:
         if product is None or product.op_type != "Mul":
             continue
         cast, constant = product.input
-        if constant not in constants or producers[cast].op_type != "Cast":
+        known = constant in constants and cast in producers and producers[cast].op_type == "Cast"
+        if not known and model.speech_encoder is not None:
+            continue  # something of the encoder's; a count of nodes would show in the comparison with torch
+        if not known:
             raise ModelError("export", "the exporter wrote the node count of graph pooling in a form unknown to us")
         value = float(numpy_helper.to_array(constants[constant]))
-        ratio = min(ratios, key=lambda known: abs(known - value))
+        ratio = min(ratios, key=lambda one: abs(one - value))
         producers[cast].attribute[0].i = onnx.TensorProto.DOUBLE
         name = f"{constant}_float64"
         if name not in constants:

@@ -9,7 +9,9 @@ from aasist.model.encoder import Encoder
 from aasist.model.graph import GraphAttention, GraphPool, HeterogeneousAttention
 from aasist.model.prosodic_nodes import prosody_of, with_nodes
 from aasist.model.sinc import pooled_bands
-from aasist.recipe import Architecture
+from aasist.model.speech_encoder import SpeechEncoder
+from aasist.model.speech_front import SpeechFront, require_fit
+from aasist.recipe import SINC, Architecture
 
 
 class Branch(nn.Module):
@@ -47,13 +49,18 @@ class Aasist(nn.Module):
     T is free from ``architecture.shortest_samples`` up; the published model is trained on 64,600.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, encoder: SpeechEncoder | None = None) -> None:
+        """``encoder`` is the speech encoder of an architecture with one in front; the model holds it, and trains and saves
+        all but it. `ModelError` ``encoder`` where it is missing or does not fit."""
         super().__init__()
+        require_fit(architecture, encoder)
         self.architecture = a = architecture
         width, (dim1, dim2) = a.channels[-1], a.graph_dims
         spectral_temperature, temporal_temperature, _ = a.temperatures
         attention_dropout, pooling_dropout, _, self.dropout = a.dropouts
-        self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
+        self.front = None if encoder is None else SpeechFront(a, encoder)
+        if a.front == SINC:
+            self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
         self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms, a.squeeze)
         self.context = context_of(a)
         self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
@@ -66,6 +73,11 @@ class Aasist(nn.Module):
         statistic_width = 3 * width * a.spectral_nodes if a.statistics else 0
         fused_width = 0 if self.prosody is None else self.prosody.fused
         self.out = nn.Linear(5 * dim2 + statistic_width + fused_width, 2)
+
+    @property
+    def speech_encoder(self) -> SpeechEncoder | None:
+        """The speech encoder in front, where there is one."""
+        return None if self.front is None else self.front.encoder
 
     def forward(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
         """``band_mask`` (B, bands) of 0 and 1 silences sinc bands in training."""
@@ -103,7 +115,11 @@ class Aasist(nn.Module):
         return encoded
 
     def bands(self, waveform: Tensor, band_mask: Tensor | None = None) -> Tensor:
-        """Waveform (B, T) -> rectified, pooled sinc bands (B, spectral nodes, frames)."""
+        """Waveform (B, T) -> rectified, pooled sinc bands (B, spectral nodes, frames), or a speech encoder's in their place,
+        which no mask reaches."""
+        if self.front is not None:
+            projected: Tensor = self.front(self.levelled(waveform))
+            return projected
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
             bands: Tensor = self.sinc(self.levelled(waveform), band_mask)
@@ -114,7 +130,9 @@ class Aasist(nn.Module):
         if self.architecture.level == "none":
             return waveform
         # A floor and not a sum: the exporter takes adding 1e-10 for adding nothing, and silence would give NaN.
-        return waveform * torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
+        level = torch.rsqrt(waveform.square().mean(dim=1, keepdim=True).clamp_min(1e-10))
+        # A speech encoder knows speech at the level that recordings have.
+        return waveform * (level if self.front is None else 0.1 * level)
 
     def graphs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, F, T) -> spectral nodes (B, F, D) and temporal nodes (B, T, D) after attention."""

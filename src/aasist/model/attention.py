@@ -14,7 +14,7 @@ from aasist.model.aasist import Aasist, Branch
 from aasist.model.context import Part
 from aasist.model.graph import GraphAttention, GraphPool
 from aasist.model.prosodic_nodes import with_nodes
-from aasist.recipe import Architecture
+from aasist.recipe import SINC, Architecture
 from aasist.session import SAMPLE_RATE, Float32, mel_edges_hz
 
 
@@ -38,7 +38,8 @@ class BandWeight(NamedTuple):
 class Attention:
     """Where the graphs of a model looked in one window; not in which direction it moved the score.
 
-    The weights of ``spans`` are non-negative and sum to 1, as do those of ``bands``. A node also hears
+    The weights of ``spans`` are non-negative and sum to 1, as do those of ``bands``,
+    of which there are none behind a speech encoder. A node also hears
     ``reach_seconds`` of waveform to either side of its own span, and ``reach_bands`` spectral nodes to either side of
     its own bands, through the encoder's convolutions.
     """
@@ -103,7 +104,10 @@ def attention(model: Aasist, waveform: Tensor | Float32) -> Attention:
     spans, bands = node_spans_seconds(model.architecture, len(by_time)), node_bands_hz(model.architecture)
     return Attention(
         spans=tuple(SpanWeight(*span, weight) for span, weight in zip(spans, by_time.tolist(), strict=True)),
-        bands=tuple(BandWeight(*band, weight) for band, weight in zip(bands, by_band.tolist(), strict=True)),
+        # Those behind a speech encoder stand for no band that could be named.
+        bands=tuple(BandWeight(*band, weight) for band, weight in zip(bands, by_band.tolist(), strict=True))
+        if bands
+        else (),
         temporal_share=float(given[:count].sum()),
         reach_seconds=reach_seconds(model.architecture),
         reach_bands=len(model.architecture.channels),
@@ -169,15 +173,20 @@ def node_spans_seconds(architecture: Architecture, nodes: int) -> list[tuple[flo
 
     An output of the sinc layer stands for the middle of its kernel, so that the first span starts half a kernel in.
     """
-    span = architecture.sinc_stride * architecture.front_pool[1] * math.prod(architecture.time_pools)
-    lead = (architecture.kernel_samples - 1) / 2
+    span = architecture.hop_samples * architecture.front_pool[1] * math.prod(architecture.time_pools)
+    lead = (architecture.frame_samples - 1) / 2
     edges = [(lead + node * span) / SAMPLE_RATE for node in range(nodes + 1)]
     return list(pairwise(edges))
 
 
 def reach_seconds(architecture: Architecture) -> float:
     """How far a temporal node hears beyond either end of its span: half a kernel, two convolutions of 3 a block, and that
-    of each conformer block. What it gathers by attention is in the weights."""
+    of each conformer block. What it gathers by attention is in the weights.
+
+    Behind a speech encoder, each frame of which has attended to all others, it is the window.
+    """
+    if architecture.front != SINC:
+        return architecture.window_samples / SAMPLE_RATE
     step, reach = architecture.sinc_stride * architecture.front_pool[1], (architecture.kernel_samples - 1) / 2
     for pool in architecture.time_pools:
         reach += 2 * step
@@ -188,7 +197,9 @@ def reach_seconds(architecture: Architecture) -> float:
 
 
 def node_bands_hz(architecture: Architecture) -> list[tuple[float, float]]:
-    """Lowest and highest edge in Hz of the sinc bands that each spectral node is the maximum of."""
+    """Lowest and highest edge in Hz of the sinc bands that each spectral node is the maximum of; none behind a speech encoder."""
+    if architecture.front != SINC:
+        return []
     edges, group = mel_edges_hz(architecture.bands), architecture.front_pool[0]
     return [
         (float(edges[node * group]), float(edges[(node + 1) * group])) for node in range(architecture.spectral_nodes)

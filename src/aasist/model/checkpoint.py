@@ -13,10 +13,13 @@ from torch import Tensor
 from aasist import files
 from aasist.errors import ModelError
 from aasist.model.aasist import Aasist
-from aasist.recipe import AASIST, AASIST_L, Architecture
+from aasist.model.speech_encoder import EncoderFacts, SpeechEncoder, find_encoder
+from aasist.model.speech_front import require_dimensions
+from aasist.recipe import AASIST, AASIST_L, SINC, Architecture
 
-RECIPE_KEY = "aasist.recipe"
-"""Key of the safetensors metadata that holds the architecture as JSON."""
+RECIPE_KEY, ENCODER_KEY = "aasist.recipe", "aasist.encoder"
+"""Keys of the safetensors metadata that hold the architecture as JSON and, where there is a speech encoder in front, what
+that is: its weights are never in the file."""
 
 _ATTENTION = {
     "att_proj": "pair_projection",
@@ -94,30 +97,53 @@ def save(model: Aasist, path: Path | str, **notes: str) -> None:
 def to_bytes(model: Aasist, **notes: str) -> bytes:
     """The file that `save` writes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    return safetensors.torch.save(tensors, metadata={RECIPE_KEY: model.architecture.to_json(), **notes})
+    encoder = model.speech_encoder
+    named = {} if encoder is None else {ENCODER_KEY: encoder.facts.to_json()}
+    return safetensors.torch.save(tensors, metadata={RECIPE_KEY: model.architecture.to_json(), **named, **notes})
 
 
-def load(path: Path | str) -> Aasist:
+def load(path: Path | str, encoder: SpeechEncoder | None = None) -> Aasist:
     """Read a checkpoint of ours (``.safetensors``) or a published one (``.pth``) -> the model, in eval mode.
 
+    A speech encoder that it names is ``encoder``, or the one found in the folders of ``AASIST_ENCODERS``, by its hash.
     Raises ``ModelError`` with one line that names the file, whatever is in it.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError("unknown_model", f"{path}: no such checkpoint")
     try:
-        architecture, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_published(path)
-        return _built(architecture, state)
+        if path.suffix != ".safetensors":
+            return _built(*_read_published(path))
+        architecture, state, facts = _read_safetensors(path)
+        return _built(architecture, state, _encoder(architecture, facts, encoder))
     except ModelError as error:
         raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
 
 
-def _built(architecture: Architecture, state: dict[str, Tensor]) -> Aasist:
+def _encoder(
+    architecture: Architecture, facts: EncoderFacts | None, given: SpeechEncoder | None
+) -> SpeechEncoder | None:
+    """The speech encoder that a checkpoint names; None where it has none in front."""
+    if architecture.front == SINC:
+        return None
+    if facts is None:
+        raise ModelError(
+            "checkpoint", f"no {ENCODER_KEY!r} in its metadata: which speech encoder it wants is not known"
+        )
+    if given is None:
+        require_dimensions(architecture, facts)
+        return find_encoder(facts, deepest=max(architecture.encoder_layers))
+    if given.facts.sha256 != facts.sha256:
+        raise ModelError("encoder", f"it was trained with the speech encoder {facts}, and {given.facts} was given")
+    return given
+
+
+def _built(architecture: Architecture, state: dict[str, Tensor], encoder: SpeechEncoder | None = None) -> Aasist:
     try:
         # On the meta device first, where shapes cost nothing: metadata may claim any size, the weights are what is there.
         with torch.device("meta"):
-            Aasist(architecture).load_state_dict(state, strict=True, assign=True)
-        model = Aasist(architecture)
+            Aasist(architecture, encoder).load_state_dict(state, strict=True, assign=True)
+        model = Aasist(architecture, encoder)
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         reason = _one_line(str(error))
@@ -128,7 +154,7 @@ def _built(architecture: Architecture, state: dict[str, Tensor]) -> Aasist:
     return model.eval()
 
 
-def _read_safetensors(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
+def _read_safetensors(path: Path) -> tuple[Architecture, dict[str, Tensor], EncoderFacts | None]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -137,7 +163,8 @@ def _read_safetensors(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
         raise ModelError("checkpoint", f"not a safetensors file: {error}") from error
     if RECIPE_KEY not in metadata:
         raise ModelError("checkpoint", f"no {RECIPE_KEY!r} in its metadata: not a checkpoint of ours")
-    return Architecture.from_json(metadata[RECIPE_KEY]), state
+    facts = EncoderFacts.from_json(metadata[ENCODER_KEY]) if ENCODER_KEY in metadata else None
+    return Architecture.from_json(metadata[RECIPE_KEY]), state, facts
 
 
 def _read_published(path: Path) -> tuple[Architecture, dict[str, Tensor]]:

@@ -18,6 +18,7 @@ from aasist.model.residual import Residual
 from aasist.model.residual_first import FirstResidual
 from aasist.model.sinc import pooled_bands
 from aasist.model.stretch import MOST_POOLED, Stretch, each, stretches
+from aasist.recipe import SINC
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}
 
@@ -26,7 +27,8 @@ class PlainForm(nn.Module):
     """The model as it is written, within autocast but for the sinc bands and what opens the encoder.
 
     Those have no weights to speak of, and are float32 wherever the model is run: in bf16 the upper bands of a recording
-    that is weak there would be noise of rounding, and their logarithms too.
+    that is weak there would be noise of rounding, and their logarithms too. A speech encoder, nearly all of the work where
+    there is one, runs within autocast.
     """
 
     def __init__(self, model: Aasist, dtype: torch.dtype) -> None:
@@ -40,10 +42,13 @@ class PlainForm(nn.Module):
     def features_and_logits(self, waveform: Tensor, band_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same, and the encoder's features (B, C, F, T') float32."""
         model, device = self.model, waveform.device.type
+        narrow = self.dtype in {torch.bfloat16, torch.float16}
+        with torch.autocast(device, self.dtype, enabled=narrow and model.front is not None):
+            bands = model.bands(waveform, band_mask).to(waveform.dtype)
         with torch.autocast(device, enabled=False):
-            maps = model.encoder.opened(model.bands(waveform, band_mask).unsqueeze(1))
+            maps = model.encoder.opened(bands.unsqueeze(1))
             prosodic = model.prosodic(waveform)
-        with torch.autocast(device, self.dtype, enabled=self.dtype in {torch.bfloat16, torch.float16}):
+        with torch.autocast(device, self.dtype, enabled=narrow):
             features = model.encoder.blocks(maps)
             logits = model.logits(features, prosodic)
         return features.to(waveform.dtype), logits.to(waveform.dtype)
@@ -118,7 +123,8 @@ def prepared(model: Aasist, precision: str, device: torch.device | str) -> Plain
 
     ``precision`` is fp32, bf16 or (CUDA) fp16; with fp32 it computes what the model does, but for rounding.
     """
-    stretched = torch.device(device).type == "cpu" and max(model.architecture.time_pools) <= MOST_POOLED
+    a = model.architecture
+    stretched = torch.device(device).type == "cpu" and max(a.time_pools) <= MOST_POOLED and a.front == SINC
     return (StretchedForm if stretched else PlainForm)(model, PRECISIONS[precision])
 
 

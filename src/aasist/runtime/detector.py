@@ -33,7 +33,7 @@ class Detector:
     """Holds a model that is ready to run; one detector judges any number of recordings.
 
     ``model`` is a shipped name, the path of an ONNX file of ours, or of a checkpoint (needs torch). ``threshold`` is on
-    llr; None takes the model's own. ``threads`` None takes what the process may use. ``channel`` (from 0) picks one
+    llr, or the name of an operating point that the model carries; None takes the model's own. ``threads`` None takes what the process may use. ``channel`` (from 0) picks one
     channel instead of the mean of all. Raises ``ModelError`` where the model cannot be used.
     """
 
@@ -41,12 +41,12 @@ class Detector:
         self,
         model: str | Path = DEFAULT_MODEL,
         *,
-        threshold: float | None = None,
+        threshold: float | str | None = None,
         threads: int | None = None,
         channel: int | None = None,
         limits: ReadLimits | None = None,
     ) -> None:
-        if threshold is not None and not math.isfinite(threshold):
+        if isinstance(threshold, int | float) and not math.isfinite(threshold):
             raise ValueError(f"threshold must be a finite number, got {threshold}")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise ValueError(f"threads must be a whole number, 1 or more, got {threads!r}")
@@ -57,6 +57,8 @@ class Detector:
         self._division = opened.division
         self._opened_as = (model, threshold, threads, channel, limits)
         self.session, self.notes, self.model = opened.session, opened.notes, opened.identity
+        if isinstance(threshold, str):
+            threshold = self.notes.threshold_of(threshold)
         self.threshold = self.notes.threshold if threshold is None else threshold
         self.channel = channel
         self.limits = limits or ReadLimits()
@@ -159,7 +161,11 @@ class Detector:
 
 
 def _reopened(
-    model: str | Path, threshold: float | None, threads: int | None, channel: int | None, limits: ReadLimits | None
+    model: str | Path,
+    threshold: float | str | None,
+    threads: int | None,
+    channel: int | None,
+    limits: ReadLimits | None,
 ) -> Detector:
     return Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
 

@@ -16,6 +16,7 @@ from types import UnionType
 from aasist import files
 from aasist.errors import ModelError
 from aasist.runtime import wire
+from aasist.runtime.points import NamedPoint
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
 
 NOTES_KEY = "aasist"
@@ -58,6 +59,8 @@ class ModelNotes:
     """On llr: a recording below it is called a spoof."""
     operating_point: str = ""
     """The rule that chose the threshold, and the rates it gave where it was chosen."""
+    points: tuple[NamedPoint, ...] = ()
+    """Other thresholds to choose from, by name."""
     pooling: str = "mean"
     """How the llr of a recording comes from those of its windows: ``mean``."""
     training: str = ""
@@ -80,12 +83,22 @@ class ModelNotes:
                 raise ModelError("model", f"this version cannot run a model with {key} {getattr(self, key)!r}")
         if self.format > FORMAT:
             raise ModelError("model", f"the model file has format {self.format}, newer than {FORMAT}: update aasist")
+        if len({point.name for point in self.points}) != len(self.points):
+            raise ModelError("model", "two operating points of the model have one name")
         if not 0 < self.hop_samples <= self.window_samples <= MOST_WINDOW_SAMPLES or not _is_finite(self.threshold):
             raise ModelError(
                 "model",
                 f"the hop must be above 0 and at most a window, a window at most {MOST_WINDOW_SAMPLES:,} samples and the "
                 f"threshold finite, got {self.hop_samples}, {self.window_samples} and {self.threshold}",
             )
+
+    def threshold_of(self, name: str) -> float:
+        """The threshold of the operating point ``name``; ``ModelError`` ``unknown_point`` where there is none."""
+        for point in self.points:
+            if point.name == name:
+                return point.threshold
+        has = ", ".join(point.name for point in self.points) or "none: calibrate it first"
+        raise ModelError("unknown_point", f"{self.name} has no operating point {name!r}; it has {has}")
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -100,6 +113,10 @@ class ModelNotes:
                 raise ModelError("model", "the model's metadata has keys that this version does not know")
             if values.get("calibration") is not None:
                 values["calibration"] = Calibration(**values["calibration"])
+            points = values.get("points", [])
+            if not isinstance(points, list):
+                raise ModelError("model", f"the model's points must be a list, got {points!r}")
+            values["points"] = tuple(map(NamedPoint.from_json, points))
             return cls(**values)
         except (ValueError, TypeError, RecursionError) as error:
             raise ModelError("model", f"the model's metadata cannot be read: {error}") from error
@@ -110,6 +127,7 @@ _KINDS: dict[str, type | UnionType] = {
     "int": int,
     "float": int | float,
     "Calibration | None": Calibration | None,
+    "tuple[NamedPoint, ...]": tuple,
 }
 
 

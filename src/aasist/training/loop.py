@@ -12,6 +12,7 @@ import torch
 
 from aasist.errors import AasistError
 from aasist.model.aasist import Aasist
+from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import prepared
 from aasist.training import state
 from aasist.training.averaging import Average, estimate_norms
@@ -61,14 +62,22 @@ class End:
 class Training:
     """A training under way: the learner, its data and averages, and where it stands."""
 
-    def __init__(self, recipe: Recipe, selected: Selected, ranks: Ranks, run: Run | None, listener: Listener) -> None:
-        """``run`` and ``listener`` are the first rank's."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        selected: Selected,
+        ranks: Ranks,
+        run: Run | None,
+        listener: Listener,
+        encoder: SpeechEncoder | None = None,
+    ) -> None:
+        """``run`` and ``listener`` are the first rank's; ``encoder`` is that of a recipe with a speech encoder."""
         self.recipe, self.selected, self.ranks, self.run = recipe, selected, ranks, run
         self.progress = Progress()
         precision = resolved(recipe.precision, ranks.device)
-        self.learner = Learner(recipe, ranks, precision)
+        self.learner = Learner(recipe, ranks, precision, encoder)
         self.average = None if recipe.averaging.kind == "none" else Average(self.learner.model)
-        self.averaged = Aasist(recipe.model.resolved()).to(ranks.device)
+        self.averaged = Aasist(recipe.model.resolved(), encoder).to(ranks.device)
         """Holds averaged weights while they are scored or written."""
         self.train, self.dev = selected.of(TRAIN), selected.of(DEV)
         self.faults = Faults(len(selected.trials), recipe.loading.faults)

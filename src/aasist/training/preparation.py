@@ -34,6 +34,7 @@ class Preparation:
         this installation or the noise given does not allow."""
         self._recipe, self._device = recipe, device
         self._bands = recipe.model.resolved().bands
+        self._keeps_clean = recipe.teachers.clean
         self._has_pairs = recipe.sampling.mode == "pairs"
         augment = recipe.augment
         bank = NoiseBank.read(recipe.data.noise, seed=recipe.seed) if recipe.data.noise else None
@@ -53,10 +54,11 @@ class Preparation:
         labels = batch.labels.to(self._device, non_blocking=True)
         seed, epoch = self._recipe.seed, batch.epoch
         keys = row_keys(seed, Purpose.AUGMENT, epoch, batch.draws)
+        clean = waveforms if self._keeps_clean else None
         waveforms, labels = self._augmenter(waveforms, keys, labels)
         mask = band_masks(self._recipe.augment, row_keys(seed, Purpose.BAND_MASK, epoch, batch.draws), self._bands)
         mask = None if mask is None else mask.to(self._device)
-        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number)
+        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number, clean)
 
 
 def _speech(train: Trials, crop: Crop, seed: int) -> Iterator[Float32]:

@@ -12,11 +12,12 @@ from typing import Any
 from aasist import recipefile
 from aasist.errors import ModelError
 from aasist.keys import RecipeError, key, section, values_of
-from aasist.recipe import ARCHITECTURES, Architecture
+from aasist.recipe import ARCHITECTURES, FRONTS, SINC, Architecture
 from aasist.recipefile import Shelf, in_toml
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.averaging import Averaging
 from aasist.training.batches import Loading
+from aasist.training.distillation import Teaching
 from aasist.training.loss import Loss
 from aasist.training.plan import Sampling
 from aasist.training.schedule import Schedule
@@ -84,6 +85,22 @@ class Model:
         "of prosodic frames, nodes (of the graph), fusion (statistics in the readout) or both; none; empty: as named",
         choices=("", "none", "nodes", "fusion", "both"),
     )
+    front: str = key(
+        "",
+        "sinc; speech-encoder: the frames of a frozen encoder (data.encoder) in place of the sinc bands; empty: as named",
+        choices=("", *FRONTS),
+    )
+    projection: int | None = key(None, "bands that the speech encoder's frames are projected to")
+    encoder_dim: int | None = key(None, "of the speech encoder's frames; none: as it is")
+    encoder_layers: tuple[int, ...] | None = key(
+        None, "layers of the speech encoder that are heard, from 1 up, a learnt sum of several; none: all of them"
+    )
+    encoder_hop_samples: int | None = key(
+        None, "between two frames of the speech encoder; none: as it is", unit="samples"
+    )
+    encoder_frame_samples: int | None = key(
+        None, "what a frame of the speech encoder is made of at the least; none: as it is", unit="samples"
+    )
 
     def resolved(self) -> Architecture:
         """The architecture; `ModelError` for numbers that make none."""
@@ -99,6 +116,7 @@ class Data:
     train: tuple[str, ...] = key((), "where to train: [CORPUS:]PATH each, a manifest without CORPUS")
     dev: tuple[str, ...] = key((), "where to choose the best weights, likewise; none: the dev subsets of data.train")
     noise: tuple[str, ...] = key((), "noise, music and room responses for augmentation: folders or manifests")
+    encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
     dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")
 
@@ -147,6 +165,7 @@ class Recipe:
     crop: Crop = section(Crop)
     augment: AugmentRecipe = section(AugmentRecipe)
     loss: Loss = section(Loss)
+    teachers: Teaching = section(Teaching)
     optimiser: Optimiser = section(Optimiser)
     schedule: Schedule = section(Schedule)
     averaging: Averaging = section(Averaging)
@@ -165,6 +184,8 @@ class Recipe:
             )
         if self.loss.rank_weight and self.sampling.mode != "pairs":
             raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
+        if self.teachers.pair_weight and self.sampling.mode != "pairs":
+            raise RecipeError("teachers.pair_weight is of the members of pairs: set sampling.mode to pairs too")
         if self.optimiser.clip_norm == 0:
             raise RecipeError("optimiser.clip_norm must be above 0, or none, got 0")
         if not self.loss.bonafide_weight + self.loss.spoof_weight > 0:
@@ -174,16 +195,25 @@ class Recipe:
                 f"schedule.lowest_learning_rate must be at most optimiser.learning_rate "
                 f"{self.optimiser.learning_rate:g}, got {self.schedule.lowest_learning_rate:g}"
             )
-        shortest = min((*self.crop.lengths, architecture.window_samples))
-        if shortest < architecture.shortest_samples:
+        if architecture.front != SINC and self.augment.bands.probability:
             raise RecipeError(
-                f"crop.lengths must be at least {architecture.shortest_samples:,} samples for this model, got {shortest:,}"
+                "augment.bands silences sinc bands, and a speech encoder has none: set its probability to 0"
+            )
+        if self.shortest_samples < architecture.shortest_samples:
+            raise RecipeError(
+                f"crop.lengths must be at least {architecture.shortest_samples:,} samples for this model, got "
+                f"{self.shortest_samples:,}"
             )
 
+    @property
+    def shortest_samples(self) -> int:
+        """Samples of the shortest window that is trained on."""
+        return min((*self.crop.lengths, self.model.resolved().window_samples))
 
-OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise")
-"""Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves
-are held by their fingerprint."""
+
+OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder", "teachers.models")
+"""Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
+a speech encoder and the teachers are held by their fingerprints."""
 
 
 def is_identity(name: str) -> bool:

@@ -106,7 +106,7 @@ class Run:
         """Add a start to what is written down, with the recipe as it is now.
 
         Raises `RunError`: ``no_run`` where there is none, ``other_recipe`` naming the keys in which the run's recipe is
-        another, ``other_data`` where its trials were others.
+        another, ``other_data`` where its trials, its noise or its teachers were others.
         """
         kept = recipe_of(self.folder)
         changed = differences(kept, recipe)
@@ -209,7 +209,8 @@ class Run:
             raise RunError(
                 "other_data",
                 f"{self.folder} was begun on other data: {'; '.join(others)} (fingerprints of ids, labels, paths, sizes of "
-                "files, and columns that sampling goes by): give the same data, or begin another run",
+                "files, and columns that sampling goes by; of noise; of a speech encoder; of teachers, of their files): give the "
+                "same, or begin another run",
             )
 
     def _starts(self) -> list[dict[str, Any]]:

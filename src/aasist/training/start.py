@@ -16,6 +16,7 @@ from aasist.errors import AasistError
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
 from aasist.training.distributed import Ranks, joined, ranks_here
+from aasist.training.encoder import with_encoder
 from aasist.training.events import require_tensorboard
 from aasist.training.journal import Listener, Silent
 from aasist.training.loop import End, Training
@@ -40,8 +41,9 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
         run = by_first(ranks, lambda: stack.enter_context(_opened(folder, resume=resume)))
         # A run is what it was begun in, not what auto may be where it goes on.
         recipe = replace(recipe, precision=resolved(recipe.precision, ranks.device).name)
+        recipe, encoder = with_encoder(recipe)
         selected = select(recipe.data, within=recipe.sampling.within)
-        training = Training(recipe, selected, ranks, run, listener if ranks.first else Silent())
+        training = Training(recipe, selected, ranks, run, listener if ranks.first else Silent(), encoder)
         loader = stack.enter_context(
             Loader(
                 selected.trials,
@@ -99,6 +101,12 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
     data = {role: vars(facts) for role, facts in _facts(training.selected).items()}
     if training.preparation.noise_sha256 is not None:
         data["noise"] = {"sha256": training.preparation.noise_sha256}
+    encoder = training.learner.model.speech_encoder
+    if encoder is not None:
+        data["encoder"] = vars(encoder.facts)
+    if (distillation := training.learner.distillation) is not None:
+        files = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in distillation.teachers]
+        data["teachers"] = {"sha256": distillation.sha256, "models": files}
     facts = environment(recipe, data, precision=recipe.precision, device=str(ranks.device), world=ranks.world)
     if not resume:
         run.begin(recipe, facts)
@@ -137,5 +145,7 @@ def _greeting(training: Training, ranks: Ranks, *, resumed: bool) -> str:
     precision = training.learner.precision
     where = f"{precision.device}, {precision.name}, {torch.get_num_threads()} threads"
     many = f", {ranks.world} ranks" if ranks.world > 1 else ""
+    teachers = () if training.learner.distillation is None else training.learner.distillation.teachers
+    taught = f"; taught by {', '.join(f'{one.name} ({one.sha256[:8]})' for one in teachers)}" if teachers else ""
     begun = f"going on from step {training.progress.step:,} of" if resumed else "to take"
-    return f"{counts}; {begun} {training.horizon:,} steps ({where}{many})"
+    return f"{counts}; {begun} {training.horizon:,} steps ({where}{many}){taught}"

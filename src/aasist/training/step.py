@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from aasist.errors import AasistError
 from aasist.model.aasist import Aasist
+from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import PlainForm, prepared
 from aasist.training.averaging import norms_of
+from aasist.training.distillation import distillation_of
 from aasist.training.distributed import Ranks
 from aasist.training.draws import Purpose, generator, seed_dropout
 from aasist.training.loss import Total, loss_of, total_of
@@ -27,7 +29,8 @@ class Ready:
     """A batch, or this rank's part of one, on the device and augmented.
 
     ``waveforms`` (B, T), ``labels`` (B,) 1 = bona fide, ``mask`` (B, bands) or None, ``pairs`` (P, 2) of rows of the
-    batch, bona fide first. ``number`` is that of the batch in the epoch.
+    batch, bona fide first. ``number`` is that of the batch in the epoch. ``clean`` (B, T): before augmentation, where
+    somebody hears that.
     """
 
     waveforms: Tensor
@@ -36,6 +39,7 @@ class Ready:
     pairs: Tensor
     epoch: int
     number: int
+    clean: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,18 @@ STOPS = ("signal", "memory")
 class Learner:
     """A model with its optimiser, and with a head that teaches its encoder where the recipe wants one."""
 
-    def __init__(self, recipe: Recipe, ranks: Ranks, precision: Precision) -> None:
+    def __init__(
+        self, recipe: Recipe, ranks: Ranks, precision: Precision, encoder: SpeechEncoder | None = None
+    ) -> None:
         self.recipe, self.ranks, self.precision = recipe, ranks, precision
         torch.manual_seed(int(generator(recipe.seed, Purpose.START).integers(1 << 62)))
-        self.model = Aasist(recipe.model.resolved())
+        self.model = Aasist(recipe.model.resolved(), encoder)
         self.head = EncoderHead(self.model) if recipe.loss.head_weight else None
-        self.whole = nn.ModuleDict({"model": self.model} | ({"head": self.head} if self.head is not None else {}))
+        self.distillation = distillation_of(recipe.teachers, precision, shortest_samples=recipe.shortest_samples)
+        widths = [] if self.distillation is None else self.distillation.hint_widths
+        self.hint = EncoderHead(self.model, sum(widths)) if widths else None
+        parts = {"model": self.model, "head": self.head, "hint": self.hint}
+        self.whole = nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
         self.whole.to(ranks.device)
         self.form = _form(self.model, recipe, precision)
         self.parameters = _trained(self.whole, recipe.optimiser.freeze_norms)
@@ -118,6 +128,10 @@ class Learner:
         if self.head is not None:
             taught = self.head(features)
             value = value + loss.head_weight * loss_of(loss, taught, batch.labels, batch.pairs, total)
+        if self.distillation is not None:
+            heard = batch.waveforms if batch.clean is None else batch.clean
+            hints = None if self.hint is None else self.hint(features)
+            value = value + self.distillation.loss(loss, heard, logits, hints, batch.labels, batch.pairs, total)
         return value
 
     def _total(self, batches: Sequence[Ready]) -> tuple[Total, list[bool]]:
@@ -169,11 +183,11 @@ class Learner:
 
 
 class EncoderHead(nn.Linear):
-    """Features (B, C, F, T) of the encoder -> logits (B, 2) from their mean and maximum in time."""
+    """Features (B, C, F, T) of the encoder -> logits (B, 2), or so many ``outputs``, from their mean and maximum in time."""
 
-    def __init__(self, model: Aasist) -> None:
+    def __init__(self, model: Aasist, outputs: int = 2) -> None:
         architecture = model.architecture
-        super().__init__(2 * architecture.channels[-1] * architecture.spectral_nodes, 2)
+        super().__init__(2 * architecture.channels[-1] * architecture.spectral_nodes, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(torch.cat([features.mean(3), features.amax(3)], dim=1).flatten(1))

@@ -47,9 +47,39 @@ def stress_rows(
     `by_detection`.
     """
     assert trials.bonafide is not None
-    ordered = sorted(conditions, key=lambda condition: condition.name != CLEAN)
     speakers = known_speakers(trials.columns)[0]
     clean: Float64 | None = None
+    usable = [condition for condition in conditions if condition.unavailable is None]
+    scored = scores_under(
+        detector, trials, root, usable, seed=choices.seed, first_window=first_window, cache=cache, progress=progress
+    )
+    for condition in clean_first(conditions):
+        if condition.unavailable is not None:
+            yield StressRow(condition.name, condition.group, condition.description, unavailable=condition.unavailable)
+            continue
+        scores = next(scored)
+        if condition.name == CLEAN:
+            clean = scores
+        yield _row(condition, scores, clean, trials.bonafide, speakers, choices)
+
+
+def clean_first(conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions in their order, but that `CLEAN` comes first."""
+    return sorted(conditions, key=lambda condition: condition.name != CLEAN)
+
+
+def scores_under(
+    detector: Detector,
+    trials: Trials,
+    root: Path | str,
+    conditions: Sequence[Condition],
+    *,
+    seed: int,
+    first_window: bool = False,
+    cache: WaveformCache | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Float64]:
+    """llr (N,) of all trials under each condition, `clean_first`; NaN where one cannot be read or scored."""
     unreadable: set[int] = set()
 
     def read(row: int) -> Float32:
@@ -59,18 +89,13 @@ def stress_rows(
             unreadable.add(row)  # its score is struck out below: under a condition that adds noise, silence has one
             return np.zeros(SAMPLE_RATE, np.float32)
 
-    for condition in ordered:
-        if condition.unavailable is not None:
-            yield StressRow(condition.name, condition.group, condition.description, unavailable=condition.unavailable)
-            continue
+    scorer = _scorer(detector, first_window)
+    for condition in clean_first(conditions):
         ((_, scores),) = stressed(
-            [condition], trials, read, _scorer(detector, first_window), seed=choices.seed, cache=cache,
-            threads=detector.threads, progress=progress,
-        )  # fmt: skip
+            [condition], trials, read, scorer, seed=seed, cache=cache, threads=detector.threads, progress=progress
+        )
         scores[list(unreadable)] = np.nan
-        if condition.name == CLEAN:
-            clean = scores
-        yield _row(condition, scores, clean, trials.bonafide, speakers, choices)
+        yield scores
 
 
 def _scorer(detector: Detector, first_window: bool) -> Callable[[Float32], float]:
