@@ -46,12 +46,13 @@ class ProsodicNodes(nn.Module):
         self.opening = nn.Conv1d(len(FEATURES), narrow, 5, padding=2)
         self.middle = nn.Conv1d(narrow, narrow, 5, STRIDES[0], padding=2)
         self.closing = nn.Conv1d(narrow, dim, 5, STRIDES[1], padding=2)
-        self.norm = nn.BatchNorm1d(dim)
+        # Over channels and not over the batch, which may have but one node.
+        self.norm = nn.LayerNorm(dim)
 
     def forward(self, frames: Tensor) -> Tensor:
         maps = functional.selu(self.opening(frames.transpose(1, 2)))
         maps = functional.selu(self.middle(maps))
-        return functional.selu(self.norm(self.closing(maps))).transpose(1, 2)
+        return functional.selu(self.norm(self.closing(maps).transpose(1, 2)))
 
 
 def prosody_of(architecture: Architecture) -> Prosody | None:
