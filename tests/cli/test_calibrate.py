@@ -147,6 +147,15 @@ def test_copies_under_conditions_take_part_in_the_fit(
     assert refused.code == 2 and "no condition 'gain'; there are: clean, " in " ".join(refused.err)
 
 
+def test_a_condition_that_cannot_be_applied_here_is_told_before_anything_is_scored(
+    root: Path, loudness_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("aasist.audio.encode.missing", lambda codec: "no encoder for it")
+    monkeypatch.setattr("aasist.cli.scoring.scored_trials", None)
+    refused = invoke(capsys, "calibrate", *la(root, loudness_onnx), "--condition", "mp3-64")
+    assert (refused.code, refused.err) == (1, ["aasist: mp3-64: no encoder for it"])
+
+
 def test_a_condition_needs_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused = invoke(capsys, "calibrate", four_columns(tmp_path / "raw.txt", made()), "--condition", "mp3-64")
     assert refused.code == 2 and "--condition go with --model" in " ".join(refused.err)

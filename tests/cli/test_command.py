@@ -23,6 +23,7 @@ from aasist.model.aasist import Aasist
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import Calibration
 from aasist.runtime.models import shipped, shipped_folder
+from aasist.runtime.points import NamedPoint
 
 WITHOUT = """
 import sys
@@ -258,6 +259,9 @@ def test_models_lists_what_is_shipped_with_the_hashes_of_the_files() -> None:
         content = (shipped_folder() / facts["file"]).read_bytes()
         assert facts["sha256"] == hashlib.sha256(content).hexdigest()
         assert facts["bytes"] == len(content)
+        points = modelfile.notes_of(content).points
+        assert [point.name for point in points] == ["eer", "miss-5", "miss-1"]
+        assert tuple(map(NamedPoint.from_json, facts["points"])) == points
 
 
 def test_models_for_people_show_name_hash_licence_and_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +272,9 @@ def test_models_for_people_show_name_hash_licence_and_every_figure(monkeypatch: 
     assert "efficient (default)" in shown
     for part in (facts["sha256"], facts["licence"], "in one line", "28.1%", "25.0% to 31.0%", "40 systems"):
         assert part in shown
+    for point in facts["points"]:
+        (line,) = [line for line in shown.splitlines() if f"--threshold {point['name']} " in line]
+        assert f"{point['threshold']:+.2f}" in line and f"{100 * point['miss']:.1f} % (" in line
 
 
 def test_export_writes_a_file_that_detect_takes(

@@ -127,5 +127,8 @@ class Absent(Copier):
 
     name = "absent"
 
+    def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
+        raise AssertionError("asked of an engine that lacks something")
+
     def missing(self) -> str:
         return "pip install absent"

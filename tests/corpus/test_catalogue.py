@@ -37,14 +37,21 @@ def test_a_file_gives_its_engines_and_names_what_is_wrong_with_it(tmp_path: Path
     for text, said in (
         ("x = 1\n", "no class in it"),
         ("import nothing_like_it\n", "ModuleNotFoundError"),
-        ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'Two Words'\n", "lower-case"),
+        ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'x'\n", "abstract method .?copy"),
         (
-            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    name = 'lpc'\n",
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    copy = print\n    name = 'Two Words'\n",
+            "lower-case",
+        ),
+        (
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    copy = print\n    name = 'lpc'\n",
             "two engines are called 'lpc'",
         ),
-        ("from aasist.corpus.engine import Copier\nclass A(Copier):\n    name, kind = 'x', 'tts'\n", "another class"),
         (
-            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    name, kind = 'x', 'mp3'\n",
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    copy = print\n    name, kind = 'x', 'tts'\n",
+            "another class",
+        ),
+        (
+            "from aasist.corpus.engine import Copier\nclass A(Copier):\n    copy = print\n    name, kind = 'x', 'mp3'\n",
             "must be of a kind",
         ),
     ):

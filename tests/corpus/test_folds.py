@@ -185,7 +185,10 @@ def test_families_may_share_folds(collection: Collection, families: Families) ->
 
 
 def test_the_campaigns_table_names_every_engine() -> None:
-    read_families(Path(__file__).parents[2] / "recipes" / "campaign" / "families.tsv").require(engines())
+    campaign = read_families(Path(__file__).parents[2] / "recipes" / "campaign" / "families.tsv")
+    campaign.require(engines())
+    with pytest.raises(FamiliesError, match="an-engine-of-mine"):
+        campaign.require([*engines(), "an-engine-of-mine"])
 
 
 def test_recordings_without_spoofs_fill_up_where_bona_fide_are_few(tmp_path: Path, families: Families) -> None:

@@ -61,10 +61,14 @@ def scored_with_key(
             "--protocol, --layout and --where go with a score file; a model takes --corpus and --root"
         )
     assert model is not None
+    from aasist.audio.encode import EncoderMissing
     from aasist.cli.stress import conditions_named
     from aasist.runtime.detector import Detector
 
     degraded = [condition for condition in conditions_named(conditions) if condition.name != "clean"]
+    for condition in degraded:
+        if condition.unavailable is not None:
+            raise EncoderMissing(f"{condition.name}: {condition.unavailable}")
     trials, folder = trials_of(recordings)
     detector = Detector(model, threads=threads)
     clean = scored_trials(detector, trials, folder)

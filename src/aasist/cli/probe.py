@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.trainingdata import PATH, data_options, noise_option, sources
 from aasist.errors import AasistError, MissingExtra
 
 if TYPE_CHECKING:
     from aasist.training.probe.findings import Findings, Rate, Seen, Told
     from aasist.training.recipe import Recipe
 
-PATH = click.Path(path_type=Path)
 FILE, PICTURE = "probe.json", "probe.png"
 SAID = {"recordings": "the recordings as they are", "windows": "the windows that training sees"}
 SHOWN = 8
@@ -24,20 +24,8 @@ SHOWN = 8
 @click.command()
 @click.argument("recipe")
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--corpus", metavar="NAME", help="Look at the training part of this corpus.")
-@click.option("--root", type=PATH, help="Where the corpus was unpacked to.")
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="[CORPUS:]PATH",
-    help="Another corpus below PATH, or without CORPUS a manifest, to look at as well. May be repeated.",
-)
-@click.option(
-    "--noise",
-    multiple=True,
-    metavar="PATH",
-    help="Folder or manifest of noise, music and room responses for augmentation. May be repeated.",
-)
+@data_options("Look at the training part of this corpus.", "look at")
+@noise_option
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
@@ -75,7 +63,7 @@ def probe(
     except ModuleNotFoundError as error:
         raise MissingExtra("the probe", "train") from error
     from aasist.cli.progress import counting
-    from aasist.cli.train import recipe_of, sources
+    from aasist.cli.train import recipe_of
 
     chosen: Recipe = recipe_of(recipe, changes, sources(corpus, root, data, (), noise), None, resume=False)
     if out is not None:

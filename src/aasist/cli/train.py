@@ -8,38 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aasist.cli.trainingdata import PATH, data_options, noise_option, sources
 from aasist.errors import MissingExtra
 
 if TYPE_CHECKING:
     from aasist.training.loop import End
     from aasist.training.recipe import Recipe
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("recipe", required=False)
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--corpus", metavar="NAME", help="Train on the training part of this corpus, and choose by its dev part.")
-@click.option("--root", type=PATH, help="Where the corpus was unpacked to.")
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="[CORPUS:]PATH",
-    help="Another corpus below PATH, or without CORPUS a manifest, to train on as well. May be repeated.",
-)
+@data_options("Train on the training part of this corpus, and choose by its dev part.", "train on")
 @click.option(
     "--dev",
     multiple=True,
     metavar="[CORPUS:]PATH",
     help="Choose by these alone.  [default: the dev parts of what is trained on]",
 )
-@click.option(
-    "--noise",
-    multiple=True,
-    metavar="PATH",
-    help="Folder or manifest of noise, music and room responses for augmentation. May be repeated.",
-)
+@noise_option
 @click.option(
     "--encoder", type=PATH, help="Folder of the speech encoder, for a recipe with one in front (ssl). Extra: ssl."
 )
@@ -106,22 +93,6 @@ def train(
         return
     assert folder is not None  # what names neither recipe nor folder is refused above
     run(chosen, folder, resume=resume)
-
-
-def sources(
-    corpus: str | None, root: Path | None, data: tuple[str, ...], dev: tuple[str, ...], noise: tuple[str, ...]
-) -> dict[str, tuple[str, ...]]:
-    """The options that name data, as changes of a recipe."""
-    if (corpus is None) != (root is None):
-        raise click.UsageError("--corpus and --root go together (aasist evaluate --list names the corpora)")
-    train_on = (*([f"{corpus}:{root}"] if corpus is not None else []), *data)
-    if corpus is not None:
-        from aasist.protocol.corpora import CORPORA
-
-        if corpus not in CORPORA:
-            raise click.UsageError(f"no corpus {corpus!r}; there are {', '.join(CORPORA)}")
-    named = {"data.train": train_on, "data.dev": dev, "data.noise": noise}
-    return {name: value for name, value in named.items() if value}
 
 
 def recipe_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,19 +46,19 @@ class Engine:
         return ""
 
 
-class Copier(Engine):
+class Copier(Engine, ABC):
     """Takes a recording apart and puts it together again, in the same voice or in another one."""
 
     kind = "vocoder"
     rate_hz: int = SAMPLE_RATE
     """Of what `copy` returns, at the least. Below 16,000, the bona fide side of its pairs is band-limited likewise."""
 
+    @abstractmethod
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
         """Speech (T,) at 16 kHz, mono -> the same second by second, at the engine's own rate.
 
         What is random is drawn from ``generator`` alone, so that the same recording gives the same copy.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,18 @@ class Voice:
     rate_hz: int = SAMPLE_RATE
 
 
-class Speaker(Engine):
+class Speaker(Engine, ABC):
     """Says a text."""
 
     kind = "tts"
 
+    @abstractmethod
     def voices(self) -> Sequence[Voice]:
         """The voices that are installed; asked only where nothing is `missing`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def speak(self, text: str, voice: Voice, generator: np.random.Generator) -> Sound:
         """A sentence or a few -> speech at the voice's own rate; tempo and the like are drawn from ``generator``."""
-        raise NotImplementedError
 
 
 def has_package(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from aasist.corpus import acoustic
@@ -20,9 +22,9 @@ class TreatedMel(HifiGan):
         treated = self.treated(self.heard(fast).astype(np.float64), generator)
         return self.spoken(treated.astype(np.float32), len(fast))
 
+    @abstractmethod
     def treated(self, mel: Float64, generator: np.random.Generator) -> Float64:
         """Logarithms (bands, frames) -> those that it is given."""
-        raise NotImplementedError
 
 
 class HifiGanSmooth(TreatedMel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 
 from aasist.corpus.engine import Sound
@@ -24,13 +26,13 @@ class Sibling(HifiGan):
         fast = resampled(samples, SAMPLE_RATE, self.mel.sampling_rate)
         return self.spoken(self.heard(fast), len(fast), session_of(bytes(model)))
 
+    @abstractmethod
     def drawn(self, random: np.random.Generator) -> float:
         """How far this one is from the generator."""
-        raise NotImplementedError
 
+    @abstractmethod
     def changed(self, layer: Float32, amount: float, random: np.random.Generator) -> Float32:
         """The weights of a convolution, three axes -> those of its sibling."""
-        raise NotImplementedError
 
 
 class HifiGanDetuned(Sibling):
