@@ -31,6 +31,9 @@ class Architecture:
     compression: str = "none"
     """Of the rectified, pooled bands over a floor of 1e-3: ``none``, ``log``, the natural logarithm, or ``power``, the
     power of 0.3."""
+    centring: float = 0.0
+    """Share of its mean over the window that is taken off each compressed band: 1 takes away all that colours a recording
+    evenly in time, such as a microphone."""
     channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64)
     """Output channels of the residual blocks."""
     time_pools: tuple[int, ...] = (3, 3, 3, 3, 3, 3)
@@ -86,7 +89,7 @@ class Architecture:
             wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in ANY_LENGTH)
             if wanted is not None:
                 raise ModelError("recipe", f"{field.name} must be {wanted}, got {getattr(self, field.name)!r}")
-        for key in ("spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
+        for key in ("centring", "spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
             if getattr(self, key) > 1:
                 raise ModelError("recipe", f"{key} must be at most 1, got {getattr(self, key)}")
         if not isinstance(self.dropouts, tuple) or len(self.dropouts) != 4 or not all(map(_is_share, self.dropouts)):
@@ -197,7 +200,7 @@ CHOICES = {
 }
 """Fields that are words, with those that each may be."""
 
-MAY_BE_ZERO = ("squeeze", "context_blocks", "context_dropout")
+MAY_BE_ZERO = ("centring", "squeeze", "context_blocks", "context_dropout")
 """Numbers that may be 0, unlike every other."""
 
 PROSODIC_SAMPLES = 480

@@ -239,6 +239,7 @@ def test_context_blocks_squeeze_excitation_power_and_statistics_export_with_any_
         small_model.architecture,
         name="everything",
         compression="power",
+        centring=0.75,
         squeeze=2,
         context_blocks=2,
         context_heads=2,

@@ -277,6 +277,8 @@ def features(weights: Weights, architecture: Any, filters: Array, waveform: Arra
         out = np.log(out + 1e-3)
     elif a.compression == "power":
         out = np.exp(0.3 * np.log(out + 1e-3))
+    if a.centring:
+        out = np.array([[band - a.centring * sum(band) / len(band) for band in channel] for channel in out])
     out = selu(norm_of_map(weights, "encoder.norm", out))
     for index, pool in enumerate(a.time_pools):
         out = residual_block(under(weights, f"encoder.blocks.{index}"), out, pool)

@@ -48,6 +48,7 @@ TINY["with all that is offered"] = replace(
     context_kernel=3,
     statistics=True,
 )
+TINY["centred"] = replace(TINY["like ours"], centring=0.75)
 TINY["with a transformer and a cosine"] = replace(
     TINY["like ours"],
     channels=(2, 4),

@@ -48,6 +48,7 @@ SHAPES = {
     "like the published": PUBLISHED,
     "like ours": OURS,
     "with all that is offered": ALL,
+    "centred": replace(OURS, centring=0.75),
     "with prosody": replace(OURS, prosody="both"),
 }
 

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     metavar="MODEL",
     help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
 )
+@click.option(
+    "--from",
+    "start",
+    metavar="CHECKPOINT",
+    help="Begin with the weights of this checkpoint (fine-tuning), not with new ones.",
+)
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")
 @click.option("--show", is_flag=True, help="Print the recipe with every key, and stop.")
@@ -50,6 +56,7 @@ def train(
     noise: tuple[str, ...],
     encoder: Path | None,
     teacher: tuple[str, ...],
+    start: str | None,
     out: Path | None,
     resume: bool,
     show: bool,
@@ -80,6 +87,8 @@ def train(
     named: dict[str, Any] = dict(sources(corpus, root, data, dev, noise))
     if encoder is not None:
         named["data.encoder"] = str(encoder)
+    if start is not None:
+        named["data.start"] = start
     if teacher:
         named["teachers.models"] = teacher
     chosen = recipe_of(recipe, changes, named, folder, resume=resume)
@@ -114,7 +123,7 @@ def recipe_of(
             resume
             and folder is not None
             and not base.data.train
-            and not any(name.startswith("data.") and name != "data.encoder" for name in named)
+            and not any(name.startswith("data.") and name not in ("data.encoder", "data.start") for name in named)
         ):
             # What the run was trained on, it goes on with; and below, what it was taught by.
             kept = {f"data.{name}": value for name, value in vars(recipe_of_run(folder).data).items() if value}

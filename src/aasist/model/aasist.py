@@ -61,7 +61,7 @@ class Aasist(nn.Module):
         self.front = None if encoder is None else SpeechFront(a, encoder)
         if a.front == SINC:
             self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
-        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms, a.squeeze)
+        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms, a.squeeze, a.centring)
         self.context = context_of(a)
         self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
         self.spectral_attention = GraphAttention(width, dim1, spectral_temperature, attention_dropout)

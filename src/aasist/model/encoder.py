@@ -72,9 +72,10 @@ class Encoder(nn.Module):
         compression: str,
         unused_norms: bool,
         squeeze: int = 0,
+        centring: float = 0.0,
     ) -> None:
         super().__init__()
-        self.compression = compression
+        self.compression, self.centring = compression, centring
         self.norm = nn.BatchNorm2d(1)
         widths = (1, *channels)
         self.blocks = nn.Sequential(
@@ -90,10 +91,12 @@ class Encoder(nn.Module):
         encoded: Tensor = self.blocks(self.opened(bands.unsqueeze(1)))
         return encoded
 
-    def opened(self, bands: Tensor) -> Tensor:
-        """Bands (B, 1, F, T) as the first block takes them, of the same shape."""
+    def opened(self, bands: Tensor, time: int = 3) -> Tensor:
+        """Bands (B, 1, F, T) as the first block takes them, of the same shape; ``time`` is the dimension of T."""
         if self.compression == "log":
             bands = torch.log(bands + COMPRESSION_FLOOR)
         elif self.compression == "power":
             bands = (bands + COMPRESSION_FLOOR) ** COMPRESSION_POWER
+        if self.centring:
+            bands = bands - self.centring * bands.mean(dim=time, keepdim=True)
         return functional.selu(self.norm(bands))

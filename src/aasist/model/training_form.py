@@ -70,7 +70,7 @@ class StretchedForm(PlainForm):
         model = self.model
         with torch.autocast("cpu", enabled=False):
             bands = self._bands(model.levelled(waveform), band_mask)
-            maps = model.encoder.opened(bands.unsqueeze(1)).squeeze(1)
+            maps = model.encoder.opened(bands.unsqueeze(1), time=2).squeeze(1)
             for block in model.encoder.blocks:
                 assert isinstance(block, ResidualBlock)
                 maps = self._through(block, maps)

@@ -17,6 +17,7 @@ from aasist.model.training_form import prepared
 from aasist.training import state
 from aasist.training.averaging import Average, estimate_norms
 from aasist.training.batches import Batch, Loader
+from aasist.training.beginning import begin_with
 from aasist.training.clock import Clock
 from aasist.training.development import developed
 from aasist.training.distributed import Ranks, require_divisible
@@ -76,6 +77,8 @@ class Training:
         self.progress = Progress()
         precision = resolved(recipe.precision, ranks.device)
         self.learner = Learner(recipe, ranks, precision, encoder)
+        start = recipe.data.start
+        self.start_sha256 = None if start is None else begin_with(self.learner.model, start)
         self.average = None if recipe.averaging.kind == "none" else Average(self.learner.model)
         self.averaged = Aasist(recipe.model.resolved(), encoder).to(ranks.device)
         """Holds averaged weights while they are scored or written."""

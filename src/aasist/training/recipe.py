@@ -48,6 +48,13 @@ class Model:
         "of the rectified, pooled bands: log, power (of 0.3) or none; empty: as named",
         choices=("", "none", "log", "power"),
     )
+    centring: float | None = key(
+        None,
+        "share of its mean over the window that is taken off each compressed band: 1 takes away what colours a recording "
+        "evenly in time; 0: none",
+        low=0.0,
+        high=1.0,
+    )
     channels: tuple[int, ...] | None = key(None, "output channels of the residual blocks")
     time_pools: tuple[int, ...] | None = key(None, "max-pooling in time at the end of each residual block")
     squeeze: int | None = key(
@@ -116,6 +123,9 @@ class Data:
     train: tuple[str, ...] = key((), "where to train: [CORPUS:]PATH each, a manifest without CORPUS")
     dev: tuple[str, ...] = key((), "where to choose the best weights, likewise; none: the dev subsets of data.train")
     noise: tuple[str, ...] = key((), "noise, music and room responses for augmentation: folders or manifests")
+    start: str | None = key(
+        None, "checkpoint whose weights training begins with (fine-tuning); none: drawn by the seed"
+    )
     encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
     dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")
@@ -211,9 +221,18 @@ class Recipe:
         return min((*self.crop.lengths, self.model.resolved().window_samples))
 
 
-OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder", "teachers.models")
+OPERATIONAL = (
+    "run",
+    "loading",
+    "data.train",
+    "data.dev",
+    "data.noise",
+    "data.encoder",
+    "data.start",
+    "teachers.models",
+)
 """Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
-a speech encoder and the teachers are held by their fingerprints."""
+a speech encoder, the weights at the start and the teachers are held by their fingerprints."""
 
 
 def is_identity(name: str) -> bool:

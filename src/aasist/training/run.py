@@ -209,7 +209,7 @@ class Run:
             raise RunError(
                 "other_data",
                 f"{self.folder} was begun on other data: {'; '.join(others)} (fingerprints of ids, labels, paths, sizes of "
-                "files, and columns that sampling goes by; of noise; of a speech encoder; of teachers, of their files): give the "
+                "files, and columns that sampling goes by; of noise; of a speech encoder; of the weights at the start and of teachers, their files): give the "
                 "same, or begin another run",
             )
 

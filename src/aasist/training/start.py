@@ -101,6 +101,8 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
     data = {role: vars(facts) for role, facts in _facts(training.selected).items()}
     if training.preparation.noise_sha256 is not None:
         data["noise"] = {"sha256": training.preparation.noise_sha256}
+    if training.start_sha256 is not None:
+        data["start"] = {"sha256": training.start_sha256}
     encoder = training.learner.model.speech_encoder
     if encoder is not None:
         data["encoder"] = vars(encoder.facts)
@@ -148,4 +150,6 @@ def _greeting(training: Training, ranks: Ranks, *, resumed: bool) -> str:
     teachers = () if training.learner.distillation is None else training.learner.distillation.teachers
     taught = f"; taught by {', '.join(f'{one.name} ({one.sha256[:8]})' for one in teachers)}" if teachers else ""
     begun = f"going on from step {training.progress.step:,} of" if resumed else "to take"
-    return f"{counts}; {begun} {training.horizon:,} steps ({where}{many}){taught}"
+    start = training.recipe.data.start
+    fine = f"; from the weights of {start} ({(training.start_sha256 or '')[:8]})" if start and not resumed else ""
+    return f"{counts}; {begun} {training.horizon:,} steps ({where}{many}){fine}{taught}"

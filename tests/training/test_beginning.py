@@ -1,0 +1,95 @@
+"""The weights at the start: taken whole from another training, named in its record, and refused where they do not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from aasist.errors import AasistError
+from aasist.model import checkpoint
+from aasist.model.aasist import Aasist
+from aasist.training.beginning import begin_with
+from aasist.training.journal import Silent
+from aasist.training.run import LAST
+from aasist.training.start import start
+
+from . import small
+from .test_loop import Heard
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the model that `small` trains, with weights of its own."""
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("start") / "other.safetensors"
+    checkpoint.save(Aasist(small.recipe(Path("nowhere")).model.resolved()), path)
+    return path
+
+
+def test_a_training_begins_with_the_weights_of_another_and_says_so(mini: Path, tmp_path: Path, trained: Path) -> None:
+    heard = Heard()
+    changes = {"data__start": str(trained), "optimiser__learning_rate": 0.0, "optimiser__weight_decay": 0.0}
+    still = {"schedule__lowest_learning_rate": 0.0, "optimiser__freeze_norms": True}
+    start(small.recipe(mini, run__steps=2, **changes, **still), tmp_path / "run", heard)
+    begun, now = (checkpoint.load(path).state_dict() for path in (trained, tmp_path / "run" / LAST))
+    assert all(torch.equal(begun[name], now[name]) for name in begun)
+    sha256 = hashlib.sha256(trained.read_bytes()).hexdigest()
+    record = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"][0]
+    assert record["data"]["start"] == {"sha256": sha256}
+    assert any(f"from the weights of {trained} ({sha256[:8]})" in text for text in heard.said)
+
+
+def test_the_average_begins_with_them_too(mini: Path, tmp_path: Path, trained: Path) -> None:
+    changes = {"averaging__kind": "ema", "averaging__decay": 1.0, "data__start": str(trained)}
+    end = start(small.recipe(mini, run__steps=1, optimiser__learning_rate=5e-6, **changes), tmp_path / "run", Silent())
+    assert end.progress.step == 1
+    begun, now = (checkpoint.load(path).state_dict() for path in (trained, tmp_path / "run" / "averaged.safetensors"))
+    weights = [name for name in begun if "running" not in name and "tracked" not in name]
+    assert all(torch.allclose(begun[name], now[name], atol=1e-4) for name in weights)
+
+
+def test_a_run_goes_on_with_the_same_start_alone(mini: Path, tmp_path: Path, trained: Path) -> None:
+    recipe = small.recipe(mini, run__steps=1, data__start=str(trained))
+    start(recipe, tmp_path / "run", Silent())
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(trained.read_bytes())
+    go_on = small.recipe(mini, run__steps=2, data__start=str(moved))
+    assert start(go_on, tmp_path / "run", Silent(), resume=True).progress.step == 2
+    checkpoint.save(Aasist(recipe.model.resolved()), moved)
+    with pytest.raises(AasistError, match="begun on other data: start: "):
+        start(small.recipe(mini, run__steps=3, data__start=str(moved)), tmp_path / "run", Silent(), resume=True)
+
+
+def test_weights_that_do_not_fit_are_refused_before_the_run_begins(mini: Path, tmp_path: Path, trained: Path) -> None:
+    wide = small.recipe(mini, data__start=str(trained), model__graph_dims=(10, 6))
+    with pytest.raises(AasistError, match=r"small, whose weights do not fit.* is 8x1 there and 10x1 here and \d+ more"):
+        start(wide, tmp_path / "run", Silent())
+    squeezed = small.recipe(mini, data__start=str(trained), model__squeeze=2)
+    with pytest.raises(AasistError, match=r"excitation.* is missing there and"):
+        start(squeezed, tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_has_no_weights_may_differ(trained: Path) -> None:
+    model = Aasist(small.recipe(Path("nowhere"), model__centring=1.0, model__compression="log").model.resolved())
+    begin_with(model, str(trained))
+    assert torch.equal(model.out.weight, checkpoint.load(trained).out.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.safetensors", "missing.safetensors: no such checkpoint"),
+        ("model.onnx", "training begins with a checkpoint"),
+        ("broken.safetensors", "not a safetensors file"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_by_name(tmp_path: Path, name: str, said: str) -> None:
+    if name.startswith("broken"):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(AasistError, match=f"data.start: .*{said}"):
+        begin_with(Aasist(small.recipe(Path("nowhere")).model.resolved()), str(tmp_path / name))
