@@ -24,6 +24,10 @@ from aasist.evaluation.figures import Figures
 from aasist.evaluation.metricsfile import read_metrics
 from aasist.evaluation.summary import Summary
 from aasist.evaluation.tables import StressRow, Table, breakdown_table, headline_table, worst_condition
+from aasist.model.cost import cost
+from aasist.recipe import Architecture
+from aasist.runtime import modelfile
+from aasist.runtime.models import DEFAULT_MODEL
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -51,18 +55,18 @@ def models() -> dict:
     return json.loads((ROOT / "src/aasist/models/models.json").read_text())
 
 
-def metrics(split: str) -> tuple[Summary, tuple[StressRow, ...]]:
-    """The evaluation of the shipped model on ``dev`` or ``test``, as ``aasist evaluate`` wrote it."""
-    return read_metrics(CARD / f"{split}.json")
+def metrics(split: str, model: str = DEFAULT_MODEL) -> tuple[Summary, tuple[StressRow, ...]]:
+    """The evaluation of a shipped model on ``dev`` or ``test``, as ``aasist evaluate`` wrote it."""
+    return read_metrics(CARD / f"{model}-{split}.json")
 
 
-def evaluated() -> dict[str, str]:
+def evaluated(model: str) -> dict[str, str]:
     """Split -> the hash of the model file that was evaluated."""
-    return {split: json.loads((CARD / f"{split}.json").read_text())["model"]["sha256"] for split in SPLITS}
+    return {split: json.loads((CARD / f"{model}-{split}.json").read_text())["model"]["sha256"] for split in SPLITS}
 
 
 def headline() -> str:
-    figures = models()["efficient"]["figures"]["test"]
+    figures = models()[DEFAULT_MODEL]["figures"]["test"]
     low, high = figures["eer_95"]
     unseen = metrics("test")[0].by["novelty"]["not named in train"].eer
     return (
@@ -71,6 +75,30 @@ def headline() -> str:
         f"to {percent(high)}); on the systems whose name is not in training either, {percent(unseen)}: "
         f"[docs/model-card.md](docs/model-card.md) says where it fails.\n"
     )
+
+
+VARIANT_CONDITIONS = ("mp3-64", "phone-mulaw", "noise-10db")
+"""What the shipped models are compared under."""
+
+
+def variants() -> str:
+    """The shipped models side by side: what they take, and their figures on both splits."""
+    columns = {}
+    for name, facts in models().items():
+        notes = modelfile.read(ROOT / "src/aasist/models" / facts["file"])[1]
+        gflop, parameters = cost(Architecture.from_json(notes.variant))
+        rows = {"GFLOP a window": f"{gflop:.2f}", "parameters": f"{parameters:,}", "MB": f"{facts['bytes'] / 1e6:.2f}"}
+        for split in SPLITS:
+            summary, stressed = metrics(split, name)
+            head = dict(headline_table(summary).rows)
+            for figure in ("EER", "mean EER by source", "Cllr, bits", "min Cllr, bits"):
+                rows[f"{figure}, {split}"] = head[figure]
+            for row in stressed:
+                if row.condition in VARIANT_CONDITIONS and row.eer is not None and row.change is not None:
+                    rows[f"{row.condition}, {split}"] = f"{percent(row.eer)} ({100 * row.change:+.1f})"
+        columns[name] = rows
+    first = next(iter(columns.values()))
+    return Table(("", *columns), tuple((row, *(of[row] for of in columns.values())) for row in first)).markdown()
 
 
 def figures() -> str:
@@ -210,7 +238,6 @@ def engines_table() -> str:
 def costs_table() -> str:
     """What each architecture costs, and each shipped recipe that differs from its architecture; but for those that hear
     through a speech encoder, whose cost is the encoder's."""
-    from aasist.model.cost import cost
     from aasist.recipe import ARCHITECTURES
     from aasist.training.recipe import read_recipe, shipped_recipes
 
@@ -256,6 +283,7 @@ def quoted(name: str) -> Callable[[], str]:
 PARTS: dict[str, Callable[[], str]] = {
     "headline": headline,
     "figures": figures,
+    "variants": variants,
     "kinds": breakdown("kind"),
     "novelty": breakdown("novelty"),
     "systems": breakdown("attack"),
