@@ -2,7 +2,7 @@
 
     python recipes/campaign/ship.py CHECKPOINT.safetensors --corpus DIR [--name efficient] [--model-version 2] --summary TEXT
 
-Writes src/aasist/models/NAME.onnx and its entry in models.json, by ``aasist export`` and ``aasist calibrate``; the figures
+Writes src/aasist/models/NAME.onnx, beside it the checkpoint, and their entry in models.json, by ``aasist export`` and ``aasist calibrate``; the figures
 of the entry come from card.py. Nothing is replaced unless all of it went well.
 """
 
@@ -60,6 +60,8 @@ def main() -> None:
             "sha256": sha256,
             "bytes": shipped.stat().st_size,
             "version": given.model_version,
+            "checkpoint": f"{given.name}.safetensors",
+            "checkpoint_sha256": hashlib.sha256(given.checkpoint.read_bytes()).hexdigest(),
             "precision": notes.precision,
             "licence": notes.licence,
             "summary": given.summary,
@@ -67,6 +69,7 @@ def main() -> None:
             "figures": {},
         }
         shutil.copy(shipped, MODELS / facts["file"])
+        shutil.copy(given.checkpoint, MODELS / facts["checkpoint"])
         models = json.loads((MODELS / "models.json").read_text())
         models[given.name] = facts
         (MODELS / "models.json").write_text(json.dumps(models, indent=2) + "\n")
