@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,10 @@ import numpy as np
 
 from aasist.errors import AasistError
 from aasist.protocol.corpora import ALL, CORPORA, read_corpus
+from aasist.protocol.subsets import DEV, EVALUATION, OWN_NAMES, TRAIN
 from aasist.training.recipe import Data
 from aasist.training.recordings import Integers, gathered, require_both_classes, require_present
 from aasist.trial import Trials
-
-TRAIN, DEV = "train", "dev"
-OWN_NAMES = {TRAIN: ("train", "training"), DEV: ("dev", "development", "validation", "valid", "val")}
-"""What corpora and manifests call the subset of each role, in the order in which they are looked for."""
-
-EVALUATION = re.compile(
-    r"(?<![^\W\d_])(evals?|evaluation|evalset|tests?|testing|testset|progress|hidden)(?![^\W\d_])", re.IGNORECASE
-)
-"""A word in the name of a subset that figures are published on; it takes no part in training or in choosing."""
 
 SAMPLED_BY = ("corpus", "source", "speaker", "attack", "pair")
 """Columns that plans of epochs go by, besides the one that ``sampling.within`` names."""
