@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from aasist import files
 from aasist.cli import run
 from aasist.runtime import modelfile
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
@@ -68,11 +68,16 @@ def main() -> None:
             "points": [asdict(point) for point in notes.points],
             "figures": {},
         }
-        shutil.copy(shipped, MODELS / facts["file"])
-        shutil.copy(given.checkpoint, MODELS / facts["checkpoint"])
         models = json.loads((MODELS / "models.json").read_text())
         models[given.name] = facts
-        (MODELS / "models.json").write_text(json.dumps(models, indent=2) + "\n")
+        files.write_folder(
+            MODELS,
+            {
+                facts["file"]: shipped.read_bytes(),
+                facts["checkpoint"]: given.checkpoint.read_bytes(),
+                "models.json": (json.dumps(models, indent=2) + "\n").encode(),
+            },
+        )
 
 
 if __name__ == "__main__":
