@@ -19,7 +19,9 @@ class Data:
     """What the corpus is made of."""
 
     bonafide: tuple[str, ...] = key((), "recordings: [CORPUS:]PATH each, without CORPUS a manifest or a folder of them")
-    subset: str | None = key(None, "subset of the recordings; none: the one to train on where there is one, else all")
+    subset: str | None = key(
+        None, "subset of the recordings; none: the one to train on, or all where there are no subsets"
+    )
     language: str = key("", "language of the recordings that do not say theirs, such as en")
     texts: str | None = key(
         None, "what is said besides the recordings' own texts: TSV, language and text; none: built in"

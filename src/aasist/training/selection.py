@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from aasist.errors import AasistError
-from aasist.protocol.corpora import ALL, CORPORA, read_corpus
+from aasist.protocol.corpora import ALL, CORPORA, EVALUATION, read_corpus
 from aasist.training.recipe import Data
 from aasist.training.recordings import Integers, gathered, require_both_classes, require_present
 from aasist.trial import Trials
@@ -19,11 +18,6 @@ from aasist.trial import Trials
 TRAIN, DEV = "train", "dev"
 OWN_NAMES = {TRAIN: ("train", "training"), DEV: ("dev", "development", "validation", "valid", "val")}
 """What corpora and manifests call the subset of each role, in the order in which they are looked for."""
-
-EVALUATION = re.compile(
-    r"(?<![^\W\d_])(evals?|evaluation|evalset|tests?|testing|testset|progress|hidden)(?![^\W\d_])", re.IGNORECASE
-)
-"""A word in the name of a subset that figures are published on; it takes no part in training or in choosing."""
 
 SAMPLED_BY = ("corpus", "source", "speaker", "attack", "pair")
 """Columns that plans of epochs go by, besides the one that ``sampling.within`` names."""
