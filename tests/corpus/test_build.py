@@ -228,6 +228,50 @@ def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: 
     assert not summary.left_out
 
 
+READER = """
+import multiprocessing, os, signal, time
+from aasist.corpus import takes
+
+if multiprocessing.parent_process() is not None:
+    opened = takes.open_audio
+
+    def open_audio(path):
+        if "deadly" in path:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if "endless" in path:
+            time.sleep(1_000)
+        return opened(path)
+
+    takes.open_audio = open_audio
+"""
+"""What an engine's file does to the reader of a worker that has loaded it."""
+
+
+def test_a_recording_that_kills_or_hangs_its_reader_is_left_out_and_never_met_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.corpus import crew
+
+    monkeypatch.setattr(crew, "_READING_SECONDS", 1.0)
+    for name in ("a-deadly", "b-good", "c-endless", "d-good"):
+        write_audio(tmp_path / "speech" / f"{name}.wav", spoken.voice(len(name)))
+    engines = tmp_path / "engines.py"
+    engines.write_text(
+        READER + spoken.ENGINES.read_text(encoding="utf-8").replace("from __future__", "# from __future__")
+    )
+    changes = {"data__engines": (str(engines),), "copies__engines": ("rough",), "copies__per_recording": 1}
+    for _ in range(2):  # the second time there is nothing left to read
+        summary = spoken.built(
+            tmp_path / "speech", tmp_path / "corpus", jobs=1, layout__held_out=None, run__item_seconds=3.0, **changes
+        )
+        assert summary.made["rough"] == summary.made["bonafide"] == 2
+        assert not summary.failed
+        assert summary.left_out == {
+            "a-deadly": "reading it: it ended the process by SIGSEGV",
+            "c-endless": "reading it: it took longer than 4 s",
+        }
+
+
 def test_recordings_that_cannot_be_used_are_left_out_counted_and_named(tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     for number in range(3):
