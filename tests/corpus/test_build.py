@@ -230,10 +230,10 @@ def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: 
 
 READER = """
 import multiprocessing, os, signal, time
-from aasist.corpus import takes
+from aasist.corpus import span
 
 if multiprocessing.parent_process() is not None:
-    opened = takes.open_audio
+    opened = span.open_audio
 
     def open_audio(path):
         if "deadly" in path:
@@ -242,7 +242,7 @@ if multiprocessing.parent_process() is not None:
             time.sleep(1_000)
         return opened(path)
 
-    takes.open_audio = open_audio
+    span.open_audio = open_audio
 """
 """What an engine's file does to the reader of a worker that has loaded it."""
 
@@ -252,7 +252,7 @@ def test_a_recording_that_kills_or_hangs_its_reader_is_left_out_and_never_met_ag
 ) -> None:
     from aasist.corpus import crew
 
-    monkeypatch.setattr(crew, "_READING_SECONDS", 1.0)
+    monkeypatch.setattr(crew, "_READING_SECONDS", 3.0)
     for name in ("a-deadly", "b-good", "c-endless", "d-good"):
         write_audio(tmp_path / "speech" / f"{name}.wav", spoken.voice(len(name)))
     engines = tmp_path / "engines.py"
@@ -268,7 +268,7 @@ def test_a_recording_that_kills_or_hangs_its_reader_is_left_out_and_never_met_ag
         assert not summary.failed
         assert summary.left_out == {
             "a-deadly": "reading it: it ended the process by SIGSEGV",
-            "c-endless": "reading it: it took longer than 4 s",
+            "c-endless": "reading it: it took longer than 6 s",
         }
 
 
