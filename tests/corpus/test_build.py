@@ -272,6 +272,51 @@ def test_a_recording_that_kills_or_hangs_its_reader_is_left_out_and_never_met_ag
         }
 
 
+CALLERS = """
+import os, signal, sys, time
+import numpy as np
+from aasist.corpus.engine import Copier
+from aasist.corpus.program import run
+
+CHILD = "import pathlib, time; time.sleep(2.0); pathlib.Path('MARK').touch()"
+KILLER = "import os, signal, subprocess, sys; os.kill(os.getppid(), signal.SIGKILL); subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+class Orphaned(Copier):
+    name = "orphaned"
+
+    def copy(self, samples, generator):
+        run((sys.executable, "-c", KILLER, CHILD))
+
+class Endless(Copier):
+    name = "endless"
+
+    def copy(self, samples, generator):
+        run((sys.executable, "-c", "import time; time.sleep(600)"))
+"""
+
+
+def test_a_program_ends_with_its_worker_and_within_the_time_of_its_engine(manifest: Path, tmp_path: Path) -> None:
+    engines, mark = tmp_path / "callers.py", tmp_path / "mark"
+    engines.write_text(CALLERS.replace("MARK", str(mark)))
+    summary = spoken.built(
+        manifest,
+        tmp_path / "corpus",
+        jobs=1,
+        data__engines=(str(engines),),
+        copies__engines=("endless", "orphaned"),
+        copies__per_recording=2,
+        choice__most=1,
+        layout__held_out=None,
+        run__item_seconds=4.0,
+    )
+    assert summary.failed == {"endless": 1, "orphaned": 1}
+    assert "SIGKILL" in summary.reasons["orphaned"]
+    assert "took longer than 3." in summary.reasons["endless"]
+    assert "run.item_seconds" not in summary.reasons["endless"]
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
 def test_recordings_that_cannot_be_used_are_left_out_counted_and_named(tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     for number in range(3):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aasist.corpus.plan import Unit
+from aasist.corpus.program import told
 from aasist.corpus.recipe import Recipe
 from aasist.corpus.takes import Began, Failed, Heard, LeftOut, Made, Maker, Stop
 from aasist.errors import AasistError
@@ -36,6 +37,13 @@ _TICK_SECONDS = 0.5
 @dataclass(frozen=True)
 class _Ready:
     """A worker is up: what ends it from now on is an engine's fault or a recording's, not the worker's own."""
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The process group of the program that an engine has called; 0 when it is over."""
+
+    group: int
 
 
 @dataclass
@@ -97,6 +105,7 @@ class _Worker:
         self.outcome: Outcome | None = None
         self.wanted: frozenset[str] = frozenset()
         self.take = ""
+        self.program = 0
         self.has_spoken = False
         self.allow(_READY_SECONDS)
 
@@ -111,8 +120,17 @@ class _Worker:
             self.end.send((outcome.unit, wanted))
 
     def close(self) -> None:
+        """End it, and the program that it has called with all that this has started."""
         self.process.kill()
         self.process.join()
+        with suppress(EOFError, OSError):  # what it said last
+            while self.end.poll():
+                event = self.end.recv()
+                if isinstance(event, _Program):
+                    self.program = event.group
+        if self.program:
+            with suppress(OSError):
+                os.killpg(self.program, signal.SIGKILL)
         self.end.close()
 
 
@@ -200,6 +218,8 @@ class Workers:
             raise event
         if isinstance(event, _Ready):
             worker.allow(self._seconds + _READING_SECONDS)
+        elif isinstance(event, _Program):
+            worker.program = event.group
         elif isinstance(event, Began):
             worker.take = event.take
             worker.allow(self._seconds)
@@ -257,11 +277,12 @@ def _work(end: Connection, recipe: Recipe, folder: Path) -> None:
     try:
         maker = Maker(recipe, folder)
         say(_Ready())
-        while True:
-            unit, wanted = end.recv()
-            for event in maker.make(unit, wanted):
-                say(event)
-            say(None)
+        with told(lambda group: say(_Program(group))):
+            while True:
+                unit, wanted = end.recv()
+                for event in maker.make(unit, wanted):
+                    say(event)
+                say(None)
     except EOFError:
         return
     except AasistError as error:

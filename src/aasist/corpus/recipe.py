@@ -99,7 +99,10 @@ class Running:
     """How to run: no part of what the corpus is."""
 
     item_seconds: float = key(
-        300.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0
+        300.0,
+        "an engine that takes longer for one recording has failed on it, and its programs are ended",
+        unit="s",
+        low=1.0,
     )
 
 

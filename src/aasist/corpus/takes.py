@@ -18,12 +18,16 @@ from aasist.corpus.draws import generator
 from aasist.corpus.engine import Copier, EngineError, Sound, Speaker
 from aasist.corpus.match import band_limited, fitted, matched_copy, matched_speech, require_sound, silences
 from aasist.corpus.plan import BONAFIDE, Take, Unit
+from aasist.corpus.program import within
 from aasist.corpus.recipe import Recipe
 from aasist.corpus.span import Cut, cut
 from aasist.corpus.spectra import resampled
 from aasist.corpus.texts import enough
 from aasist.errors import AasistError
 from aasist.session import SAMPLE_RATE, Float32
+
+PROGRAMS_SHARE = 0.9
+"""Of ``run.item_seconds``: an engine's programs are ended before its process would have to be."""
 
 RATES_HZ = range(4_000, 192_001)
 """What an engine may return."""
@@ -127,7 +131,8 @@ class Maker:
                 continue
             yield Began(take.id)
             try:
-                made, text, rate = self._made(unit, take, found, partners[take.rate_hz])
+                with within(PROGRAMS_SHARE * self._recipe.run.item_seconds):
+                    made, text, rate = self._made(unit, take, found, partners[take.rate_hz])
             except AasistError as error:
                 yield Failed(take.id, error.message)
             except Exception as error:  # of an engine, which may be anybody's
