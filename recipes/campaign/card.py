@@ -1,9 +1,10 @@
 """The figures of the model card, by ``aasist evaluate``: dev and test with stress, by kind, source page and novelty.
 
-    python recipes/campaign/card.py --corpus DIR [--model NAME] [--pool POOL.tsv] [--splits dev test] [--condition NAME ...]
+    python recipes/campaign/card.py --corpus DIR [--model NAME] [--pool POOL.tsv] [--splits dev] [--condition NAME ...]
 
 Writes docs/model-card/MODEL-SPLIT.json, the figures in src/aasist/models/models.json and, of the default model,
-examples/scores.tsv (of dev). ``novelty`` tells spoofs of systems whose name stands in train from those of systems that do not.
+examples/scores.tsv (of dev). ``novelty`` tells spoofs of systems whose name stands in train from those of systems that do not, ``voice`` trials of speakers
+whose name does from those of others. Every --splits test is a look at test: the card says how many there were.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from aasist import files
 from aasist.cli import run
 from aasist.evaluation.metricsfile import read_metrics
 from aasist.runtime.models import DEFAULT_MODEL
@@ -31,13 +33,16 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 def with_novelty(corpus: Path, pool: Path | None, folder: Path) -> None:
-    """A folder with links to the corpus's recordings, and its manifest with a column ``novelty``."""
+    """A folder with links to the corpus's recordings, and its manifest with columns ``novelty`` and ``voice``."""
     rows = rows_of(corpus / "manifest.tsv")
-    seen = {row["system"] for row in rows if row["split"] == "train" and row["label"] == "spoof"}
-    seen |= {row["system"] for row in rows_of(pool)} if pool is not None else set()
+    train = [row for row in rows if row["split"] == "train"] + ([] if pool is None else rows_of(pool))
+    systems = {row["system"] for row in train if row["label"] == "spoof"}
+    voices = {row["speaker"] for row in train} - {"", "-"}
     for row in rows:
-        novelty = "named in train" if row["system"] in seen else "not named in train"
+        novelty = "named in train" if row["system"] in systems else "not named in train"
         row["novelty"] = novelty if row["label"] == "spoof" else "-"
+        known = row["speaker"] not in {"", "-"}
+        row["voice"] = ("in train" if row["speaker"] in voices else "not in train") if known else "unnamed"
     with open(folder / "manifest.tsv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
         writer.writeheader()
@@ -51,7 +56,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped one, by name")
     parser.add_argument("--pool", type=Path)
-    parser.add_argument("--splits", nargs="+", default=["dev", "test"])
+    parser.add_argument("--splits", nargs="+", default=["dev"])
     parser.add_argument("--condition", nargs="+", default=[], help="of the stress test; without, all")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -70,7 +75,9 @@ def main() -> None:
                 split,
                 "--stress",
             ]
-            words += [word for column in ("kind", "source", "novelty") for word in ("--by", column)]
+            words += [
+                word for column in ("kind", "source", "novelty", "voice", "language") for word in ("--by", column)
+            ]
             words += [word for name in arguments.condition for word in ("--condition", name)]
             code = run([*words, "--threads", str(arguments.threads), "--out", f"{folder}/report"])
             if code:
@@ -92,7 +99,7 @@ def main() -> None:
         }
         models = json.loads(MODELS.read_text())
         models[arguments.model]["figures"][split] = figures
-        MODELS.write_text(json.dumps(models, indent=2) + "\n")
+        files.write(MODELS, (json.dumps(models, indent=2) + "\n").encode())
         print(split, json.dumps(figures))
 
 

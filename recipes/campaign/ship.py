@@ -2,7 +2,7 @@
 
     python recipes/campaign/ship.py CHECKPOINT.safetensors --corpus DIR [--name efficient] [--model-version 2] --summary TEXT
 
-Writes src/aasist/models/NAME.onnx and its entry in models.json, by ``aasist export`` and ``aasist calibrate``; the figures
+Writes src/aasist/models/NAME.onnx, beside it the checkpoint, and their entry in models.json, by ``aasist export`` and ``aasist calibrate``; the figures
 of the entry come from card.py. Nothing is replaced unless all of it went well.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from aasist import files
 from aasist.cli import run
 from aasist.runtime import modelfile
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
@@ -60,16 +60,24 @@ def main() -> None:
             "sha256": sha256,
             "bytes": shipped.stat().st_size,
             "version": given.model_version,
+            "checkpoint": f"{given.name}.safetensors",
+            "checkpoint_sha256": hashlib.sha256(given.checkpoint.read_bytes()).hexdigest(),
             "precision": notes.precision,
             "licence": notes.licence,
             "summary": given.summary,
             "points": [asdict(point) for point in notes.points],
             "figures": {},
         }
-        shutil.copy(shipped, MODELS / facts["file"])
         models = json.loads((MODELS / "models.json").read_text())
         models[given.name] = facts
-        (MODELS / "models.json").write_text(json.dumps(models, indent=2) + "\n")
+        files.write_folder(
+            MODELS,
+            {
+                facts["file"]: shipped.read_bytes(),
+                facts["checkpoint"]: given.checkpoint.read_bytes(),
+                "models.json": (json.dumps(models, indent=2) + "\n").encode(),
+            },
+        )
 
 
 if __name__ == "__main__":

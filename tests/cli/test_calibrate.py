@@ -138,7 +138,10 @@ def test_copies_under_conditions_take_part_in_the_fit(
     words = ["--condition", "gain-20db", "--condition", "gain+6db"]
     found = invoke(capsys, "calibrate", *la(root, loudness_onnx), *words, "--json").json
     assert (clean["conditions"], found["conditions"]) == ([], ["gain-20db", "gain+6db"])
-    assert (found["bonafide"], found["spoof"]) == (3 * clean["bonafide"], 3 * clean["spoof"])
+    assert (found["bonafide"], found["spoof"]) == (
+        clean["bonafide"],
+        clean["spoof"],
+    )  # recordings, however often scored
     # A model that hears loudness alone is worth less where the level was changed.
     assert found["cllr_after"] > clean["cllr_after"] + 0.05
     said = invoke(capsys, "calibrate", *la(root, loudness_onnx), *words).out
@@ -203,12 +206,41 @@ def test_a_challenge_is_calibrated_on_its_part_for_development_which_evaluate_do
         ("decro", "en_dev"),
         ("in-the-wild", None),
         ("folders", None),
-        ("manifest", None),
     ],
 )
 def test_what_challenges_call_the_part_for_development_is_known(corpus: str, subset: str | None) -> None:
     assert for_development(CorpusOptions(corpus, Path(), None)).subset == subset
     assert for_development(CorpusOptions(corpus, Path(), "eval")).subset == "eval"
+
+
+@pytest.mark.parametrize(
+    ("subsets", "taken"),
+    [(("train", "dev", "test"), "dev"), (("test", "validation"), "validation"), (("", ""), None)],
+)
+def test_of_a_manifest_the_subset_for_choosing_is_taken(
+    tmp_path: Path, subsets: tuple[str, ...], taken: str | None
+) -> None:
+    assert for_development(CorpusOptions("manifest", a_manifest(tmp_path, subsets), None)).subset == taken
+    assert for_development(CorpusOptions("manifest", tmp_path / "manifest.tsv", "test")).subset == "test"
+
+
+def test_a_manifest_without_a_subset_for_choosing_is_not_taken_whole(
+    loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["calibrate", "--model", loudness_onnx, "--corpus", "manifest", "--root"]
+    refused = invoke(capsys, *words, a_manifest(tmp_path, ("train", "test")))
+    said = " ".join(refused.err)
+    assert refused.code == 2 and "There is no 'dev', but train, test: name one by --subset (train)" in said
+    refused = invoke(capsys, *words, a_manifest(tmp_path, ("eval", "test")))
+    assert refused.code == 2 and "those for evaluation would bend the measure" in " ".join(refused.err)
+
+
+def a_manifest(folder: Path, subsets: tuple[str, ...]) -> Path:
+    """A manifest of a trial in each subset, whose recordings are not there."""
+    path = folder / "manifest.tsv"
+    lines = [f"{n}\tbonafide\t{n}.wav\t{subset}" for n, subset in enumerate(subsets)]
+    path.write_text("\n".join(["id\tlabel\tpath\tsubset", *lines]) + "\n")
+    return path
 
 
 def test_a_shipped_model_is_calibrated_by_its_name(

@@ -15,7 +15,7 @@ from aasist.errors import MissingExtra, ModelError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.runtime import models
-from aasist.runtime.models import DEFAULT_MODEL, open_model, shipped, shipped_folder
+from aasist.runtime.models import DEFAULT_MODEL, open_model, shipped, shipped_checkpoint, shipped_folder
 from aasist.session import SAMPLE_RATE
 
 pytestmark = pytest.mark.usefixtures("same_threads")
@@ -41,9 +41,27 @@ def test_every_shipped_model_opens_under_its_name_and_scores_a_window() -> None:
 
 
 def test_no_file_lies_in_the_folder_of_models_that_is_not_listed() -> None:
-    assert {path.name for path in shipped_folder().iterdir()} == {facts["file"] for facts in shipped().values()} | {
-        "models.json"
-    }
+    listed = {facts[kind] for facts in shipped().values() for kind in ("file", "checkpoint")}
+    assert {path.name for path in shipped_folder().iterdir()} == listed | {"models.json"}
+
+
+def test_the_checkpoint_behind_a_shipped_model_says_what_the_model_says() -> None:
+    """But for the rounding of folded norms."""
+    torch.manual_seed(0)
+    waveforms = 0.1 * torch.randn(2, 20_000)
+    for name, facts in shipped().items():
+        path = shipped_checkpoint(name)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == facts["checkpoint_sha256"], name
+        trained = checkpoint.load(path)
+        assert trained.architecture.name == name
+        with torch.inference_mode():
+            expected = trained(waveforms).numpy()
+        np.testing.assert_allclose(open_model(name, threads=1).session.run(waveforms.numpy()), expected, atol=2e-4)
+
+
+def test_weights_of_a_model_that_is_not_shipped_are_refused_and_the_shipped_ones_are_named() -> None:
+    with pytest.raises(ModelError, match="no weights of 'aasist' are shipped to train on; there are: efficient"):
+        shipped_checkpoint("aasist")
 
 
 def test_a_shipped_file_that_is_another_valid_model_is_refused(

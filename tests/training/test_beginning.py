@@ -52,16 +52,34 @@ def test_the_average_begins_with_them_too(mini: Path, tmp_path: Path, trained: P
     assert all(torch.allclose(begun[name], now[name], atol=1e-4) for name in weights)
 
 
-def test_a_run_goes_on_with_the_same_start_alone(mini: Path, tmp_path: Path, trained: Path) -> None:
-    recipe = small.recipe(mini, run__steps=1, data__start=str(trained))
-    start(recipe, tmp_path / "run", Silent())
-    moved = tmp_path / "moved.safetensors"
-    moved.write_bytes(trained.read_bytes())
-    go_on = small.recipe(mini, run__steps=2, data__start=str(moved))
-    assert start(go_on, tmp_path / "run", Silent(), resume=True).progress.step == 2
-    checkpoint.save(Aasist(recipe.model.resolved()), moved)
-    with pytest.raises(AasistError, match="begun on other data: start: "):
-        start(small.recipe(mini, run__steps=3, data__start=str(moved)), tmp_path / "run", Silent(), resume=True)
+def test_a_run_goes_on_when_what_it_began_with_is_gone_and_begins_with_no_other(
+    mini: Path, tmp_path: Path, trained: Path
+) -> None:
+    begun = tmp_path / "begun.safetensors"
+    begun.write_bytes(trained.read_bytes())
+    for name in ("whole", "parted"):
+        steps = 2 if name == "whole" else 1
+        start(small.recipe(mini, run__steps=steps, data__start=str(begun)), tmp_path / name, Silent())
+    begun.unlink()
+    start(small.recipe(mini, run__steps=2, data__start=str(begun)), tmp_path / "parted", Silent(), resume=True)
+    assert (tmp_path / "parted" / LAST).read_bytes() == (tmp_path / "whole" / LAST).read_bytes()
+    starts = json.loads((tmp_path / "parted" / "environment.json").read_text())["starts"]
+    assert starts[0]["data"]["start"] == starts[1]["data"]["start"]
+    with pytest.raises(AasistError, match=r"begun with another recipe: data\.start: "):
+        start(small.recipe(mini, run__steps=3, data__start=str(trained)), tmp_path / "parted", Silent(), resume=True)
+
+
+def test_a_run_that_was_stopped_before_its_first_state_begins_with_the_same_weights(
+    mini: Path, tmp_path: Path, trained: Path
+) -> None:
+    changes = {"data__start": str(trained), "run__steps": 1}
+    for name in ("run", "again"):
+        start(small.recipe(mini, **changes), tmp_path / name, Silent())
+    weights = (tmp_path / "run" / LAST).read_bytes()
+    for name in ("state.safetensors", LAST):
+        (tmp_path / "again" / name).unlink()
+    start(small.recipe(mini, **changes), tmp_path / "again", Silent(), resume=True)
+    assert (tmp_path / "again" / LAST).read_bytes() == weights
 
 
 def test_weights_that_do_not_fit_are_refused_before_the_run_begins(mini: Path, tmp_path: Path, trained: Path) -> None:

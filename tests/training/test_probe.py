@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from aasist.training.preparation import Preparation
 from aasist.training.probe.classifier import fitted, fitted_to_differences, ranks, scored
 from aasist.training.probe.cues import CUES, NAMES, measured
 from aasist.training.probe.drawn import Drawn, drawn
-from aasist.training.probe.findings import Findings, findings
+from aasist.training.probe.findings import Findings, Rate, Seen, findings
 from aasist.training.probe.folds import cross_validated, even_folds
 from aasist.training.recipe import Recipe, read_recipe, with_changes
 from aasist.training.recordings import DataError
@@ -63,7 +65,7 @@ def test_a_cue_that_tells_is_found_with_the_attack_that_it_tells_of(found: Findi
     assert told["level"].within_pairs is not None
     assert told["level"].within_pairs.interval[0] > 0.55
     assert min(told.values(), key=lambda one: one.eer.value).cue.name == "level"
-    assert not seen.near_chance
+    assert seen.near_chance is False
     first = next(away for away in seen.giveaways if away.column == "attack")
     assert (first.value, first.cue, first.higher, first.spoofs) == ("A01", "level", True, 60)
     assert first.eer.interval[1] < 0.42
@@ -71,7 +73,7 @@ def test_a_cue_that_tells_is_found_with_the_attack_that_it_tells_of(found: Findi
 
 def test_noise_is_near_chance_however_it_is_asked(found: Findings) -> None:
     seen = found.seen["windows"]
-    assert seen.near_chance
+    assert seen.near_chance is not False
     for told in (*seen.cues, seen.joint):
         assert 0.36 < told.eer.value < 0.64, told.cue.name
         assert told.within_pairs is not None
@@ -214,3 +216,28 @@ def test_draws_of_one_class_are_refused(drawn_at_random: Drawn) -> None:
     one = Drawn(**{**vars(drawn_at_random), "rows": drawn_at_random.rows[::2]})
     with pytest.raises(DataError, match="draw more"):
         findings(one)
+
+
+@pytest.mark.parametrize(
+    ("eer", "within", "near", "said"),
+    [
+        ((0.44, 0.50), (0.47, 0.54), True, "near chance"),
+        ((0.44, 0.50), None, True, "near chance"),
+        ((0.40, 0.44), None, False, "NOT near chance"),
+        ((0.12, 0.44), None, False, "NOT near chance"),
+        ((0.44, 0.50), (0.56, 0.60), False, "NOT near chance"),
+        ((0.12, 0.47), None, None, "too few draws to tell"),
+        ((0.44, 0.50), (0.50, 0.70), None, "too few draws to tell"),
+    ],
+)
+def test_near_chance_is_said_of_narrow_intervals_alone(
+    found: Findings, eer: tuple[float, float], within: tuple[float, float] | None, near: bool | None, said: str
+) -> None:
+    joint = replace(
+        found.seen["windows"].joint,
+        by_source=Rate(0.45, eer),
+        within_pairs=None if within is None else Rate(0.55, within),
+    )
+    seen = Seen((), joint, ())
+    assert seen.near_chance is near
+    assert seen.verdict == said

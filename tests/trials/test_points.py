@@ -21,7 +21,7 @@ def scores(bonafide: int, spoof: int) -> tuple[np.ndarray, np.ndarray]:
     [
         (59, ["eer"]),
         (60, ["eer", "miss-5"]),
-        (300, ["eer", "miss-5", "miss-1"]),
+        (200, ["eer", "miss-5", "miss-1"]),
         (3_000, ["eer", "miss-5", "miss-1", "miss-0.1"]),
     ],
 )
@@ -61,3 +61,20 @@ def test_speakers_are_drawn_together_and_the_unknown_each_alone() -> None:
     assert first == third == "anna"
     assert len({first, second, fourth}) == 3
     assert len(set(drawn_together(Trials(trials.ids, None)).tolist())) == 4
+
+
+def test_copies_of_a_recording_count_once_whoever_speaks() -> None:
+    """Also where one voice alone is there, and speakers are not drawn."""
+    random = np.random.default_rng(3)
+    labels = np.arange(400) < 199
+    llrs = np.where(labels, 1.0, -1.0) + random.standard_normal(400)
+    ids, voice = np.arange(400).astype(str), np.full(400, "one")
+    once = named_points(llrs, labels, voice, ids, rounds=400, seed=0)
+    eleven = named_points(*(np.tile(one, 11) for one in (llrs, labels, voice, ids)), rounds=400, seed=0)
+    assert [point.name for point in once] == [point.name for point in eleven] == ["eer", "miss-5"]
+    for one, other in zip(once, eleven, strict=True):
+        assert one.threshold == other.threshold
+        assert other.miss_interval == pytest.approx(one.miss_interval, abs=1e-9)
+    uncounted = named_points(*(np.tile(one, 11) for one in (llrs, labels, voice)), rounds=400, seed=0)[0]
+    width = once[0].miss_interval[1] - once[0].miss_interval[0]
+    assert uncounted.miss_interval[1] - uncounted.miss_interval[0] < width / 2

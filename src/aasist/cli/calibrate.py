@@ -28,7 +28,7 @@ for evaluation, the map and the threshold would bend the measure."""
 @click.command()
 @click.argument("scores", type=click.Path(path_type=Path), required=False)
 @key_options
-@corpus_options("dev or what stands for it, where the corpus has one; evaluate takes another")
+@corpus_options("dev or what stands for it, where there are subsets; evaluate takes another")
 @click.option("--model", metavar="NAME|PATH", help="Calibrate this model: a shipped name or an ONNX file of ours.")
 @click.option(
     "--condition",
@@ -86,8 +86,9 @@ def calibrate(
     Cllr is given before, after, and at the best that any increasing map could reach (PAV). They are measured on the trials
     that the map was fitted to: evaluate on others. Beside the threshold that --point chooses, the model carries those at
     equal error rates and at 5 and 1 % of bona fide rejected (0.1 % from 3,000 bona fide trials), which detect --threshold
-    takes by name, with 95 % intervals of their error rates by a bootstrap over speakers. Of a challenge's corpus, the part for development is taken, which
-    evaluate does not take. Exit code 1: some recordings could not be read.
+    takes by name, with 95 % intervals of their error rates by a bootstrap over speakers; copies under --condition count as
+    the recordings they are of. Of a challenge's corpus, and of a manifest with subsets, the part for development is taken,
+    which evaluate does not take. Exit code 1: some recordings could not be read.
     """
     from aasist.cli.figures import warn
     from aasist.cli.fitting import scored_with_key
@@ -121,9 +122,16 @@ def calibrate(
         before, after = (Tally.of(some[labels], some[~labels]) for some in (values, llrs))
     except ValueError as error:
         raise ProtocolError(str(error), path=scores or trials.source) from error
-    warn(few_trials(int(labels.sum()), int((~labels).sum())))
+    bonafide, spoofs = found_scores.counts
+    warn(few_trials(bonafide, spoofs))
     named = named_points(
-        llrs, labels, found_scores.speakers, rounds=ROUNDS, seed=0, threads=threads or available_threads()
+        llrs,
+        labels,
+        found_scores.speakers,
+        found_scores.recordings,
+        rounds=ROUNDS,
+        seed=0,
+        threads=threads or available_threads(),
     )
     points: dict[str, Callable[[], OperatingPoint]] = {
         "cost": lambda: by_cost.of(after, costs),
@@ -132,8 +140,8 @@ def calibrate(
     }
     chosen = points[point]()
     found = {
-        "bonafide": int(labels.sum()),
-        "spoof": int((~labels).sum()),
+        "bonafide": bonafide,
+        "spoof": spoofs,
         "subset": recordings.subset,
         "slope": slope,
         "offset": offset,
@@ -205,13 +213,28 @@ def require_places(*places: tuple[Path | None, str], inputs: tuple[Path | None, 
 
 
 def for_development(recordings: CorpusOptions) -> CorpusOptions:
-    """The same with a subset: of a challenge's corpus, without ``--subset``, the first of `DEVELOPMENT` that it has."""
-    from aasist.protocol.corpora import CORPORA
+    """The same with a subset: without ``--subset``, of a challenge's corpus the first of `DEVELOPMENT` that it has, and of a
+    manifest with subsets the one for that. ``click.UsageError`` where such a manifest has none."""
+    from aasist.protocol.corpora import ALL, CORPORA, read_corpus
+    from aasist.protocol.subsets import DEV, EVALUATION, OWN_NAMES
 
-    if recordings.subset is not None or recordings.corpus not in CORPORA:
+    if recordings.subset is not None or recordings.corpus not in CORPORA or recordings.root is None:
         return recordings
-    has = CORPORA[recordings.corpus].subsets
-    return replace(recordings, subset=next((name for name in DEVELOPMENT if name in has), None))
+    if recordings.corpus != "manifest":
+        has = CORPORA[recordings.corpus].subsets
+        return replace(recordings, subset=next((name for name in DEVELOPMENT if name in has), None))
+    column = read_corpus("manifest", recordings.root, ALL).columns.get("subset")
+    named = [] if column is None else [name for name in dict.fromkeys(column.tolist()) if name]
+    if not named:
+        return recordings
+    own = next((name for name in OWN_NAMES[DEV] if name in named), None)
+    if own is None:
+        rest = [name for name in named if not EVALUATION.search(name)]
+        raise click.UsageError(
+            f"{recordings.root}: which subset is for choosing? There is no 'dev', but {', '.join(named)}: name one by --subset"
+            + (f" ({', '.join(rest)})" if rest else "; those for evaluation would bend the measure")
+        )
+    return replace(recordings, subset=own)
 
 
 def _require_model_file(model: str | None, output: Path | None) -> None:

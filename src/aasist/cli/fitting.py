@@ -25,14 +25,23 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class KeyedScores:
     """What a map is fitted to: ``values`` (N,) and ``labels`` (N,), of the recordings under each of ``conditions``;
-    ``speakers`` (N,) tells which are drawn together. ``trials`` are the recordings themselves."""
+    ``speakers`` (N,) tells which are drawn together, ``recordings`` (N,) which are one recording under several conditions.
+    ``trials`` are the recordings themselves."""
 
     trials: Trials
     values: Float64
     labels: Booleans
     speakers: NDArray[Any]
+    recordings: NDArray[Any]
     conditions: tuple[str, ...] = ()
     unreadable: int = 0
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Bona fide recordings and spoofs, however often each was scored."""
+        assert self.trials.bonafide is not None
+        bonafide = int(self.trials.bonafide.sum())
+        return bonafide, len(self.trials) - bonafide
 
 
 def scored_with_key(
@@ -53,7 +62,7 @@ def scored_with_key(
             )
         trials, values = keyed_scores(scores, key)
         assert trials.bonafide is not None
-        return KeyedScores(trials, values, trials.bonafide, drawn_together(trials))
+        return KeyedScores(trials, values, trials.bonafide, drawn_together(trials), trials.ids)
     from aasist.cli.scoring import scored_trials, trials_of
 
     if key:
@@ -73,18 +82,18 @@ def scored_with_key(
     detector = Detector(model, threads=threads)
     clean = scored_trials(detector, trials, folder)
     assert clean.trials.bonafide is not None
-    parts = [(clean.trials.bonafide, clean.values, drawn_together(clean.trials))]
+    parts = [(clean.trials.bonafide, clean.values, drawn_together(clean.trials), clean.trials.ids)]
     if degraded:
         parts += _degraded(detector, clean.trials, folder, degraded)
-    labels, values, speakers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    labels, values, speakers, recorded = (np.concatenate(column) for column in zip(*parts, strict=True))
     names = tuple(condition.name for condition in degraded)
-    return KeyedScores(clean.trials, values, labels, speakers, names, clean.unreadable)
+    return KeyedScores(clean.trials, values, labels, speakers, recorded, names, clean.unreadable)
 
 
 def _degraded(
     detector: Detector, trials: Trials, folder: Path, conditions: list[Condition]
-) -> list[tuple[Booleans, Float64, NDArray[Any]]]:
-    """Labels, llr and who is drawn together of the trials under each condition, but for those that have no llr under it."""
+) -> list[tuple[Booleans, Float64, NDArray[Any], NDArray[Any]]]:
+    """Labels, llr, who is drawn together and ids of the trials under each condition, but for those that have no llr under it."""
     from aasist.cli.progress import counting
     from aasist.trials.robustness import scores_under
 
@@ -98,5 +107,5 @@ def _degraded(
 
         for values in scores_under(detector, trials, folder, conditions, seed=0, progress=report):
             scored = np.isfinite(values)
-            parts.append((trials.bonafide[scored], values[scored], together[scored]))
+            parts.append((trials.bonafide[scored], values[scored], together[scored], trials.ids[scored]))
     return parts

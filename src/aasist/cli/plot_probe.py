@@ -43,8 +43,7 @@ def picture(found: Findings) -> bytes:
         panel.set_yticks(range(len(names)), names)
         panel.grid(axis="x", alpha=0.2)
     panels[0].legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
-    said = "near chance" if windows.near_chance else "not near chance"
-    figure.suptitle(f"{found.draws:,} draws of training: all cues together are {said}", fontsize=11)
+    figure.suptitle(f"{found.draws:,} draws of training, all cues together: {windows.verdict}", fontsize=11)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
     return drawn.getvalue()

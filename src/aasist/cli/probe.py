@@ -162,4 +162,4 @@ def verdict(name: str, seen: Seen) -> str:
     said = f"EER {_rate(joint.eer)} on {where}"
     if joint.within_pairs is not None:
         said += f", {_rate(joint.within_pairs)} picked within pairs"
-    return f"{SAID[name].capitalize()}: {'near chance' if seen.near_chance else 'NOT near chance'}: {said}."
+    return f"{SAID[name].capitalize()}: {seen.verdict}: {said}."

@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
 )
 @click.option(
-    "--from",
-    "start",
-    metavar="CHECKPOINT",
-    help="Begin with the weights of this checkpoint (fine-tuning), not with new ones.",
+    "--from", "start", metavar="MODEL", help="Begin with the weights of this checkpoint or shipped model (fine-tuning)."
 )
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, as if it had never been stopped.")

@@ -13,8 +13,9 @@ from aasist.corpus.draws import number
 from aasist.corpus.language import language_of
 from aasist.corpus.recipe import Choice, Data
 from aasist.errors import AasistError
-from aasist.protocol.corpora import ALL, CORPORA, EVALUATION, read_corpus
+from aasist.protocol.corpora import ALL, CORPORA, read_corpus
 from aasist.protocol.manifest import without_extension
+from aasist.protocol.subsets import EVALUATION
 from aasist.trial import Trials
 
 MANIFESTS = ("manifest.tsv", "manifest.tsv.gz", "manifest.parquet")

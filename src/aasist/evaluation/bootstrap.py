@@ -43,20 +43,29 @@ class Resampler:
     """Draws trials anew from one set: by speaker where speakers are known and enough, else one by one within each class.
 
     A drawn speaker brings all its trials, of both classes where both are drawn by speaker. A class with fewer than
-    `FEWEST_SPEAKERS`, or with most of its trials by one, is drawn trial by trial: its interval then holds for these
-    speakers, and says nothing of others.
+    `FEWEST_SPEAKERS`, or with most of its trials by one, is drawn trial by trial, or recording by recording where several
+    trials are of one: its interval then holds for these speakers, and says nothing of others.
     """
 
-    def __init__(self, labels: NDArray[np.bool_], speakers: NDArray[Any] | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        labels: NDArray[np.bool_],
+        speakers: NDArray[Any] | None = None,
+        recordings: NDArray[Any] | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
         """``labels`` (N,): which trials are bona fide. ``speakers`` (N,): their names; a trial whose name is empty or
-        ``-`` is a speaker of its own. ``ValueError`` when a class is empty or the lengths differ."""
+        ``-`` is a speaker of its own. ``recordings`` (N,): what each trial is of, where one gave several.
+        ``ValueError`` when a class is empty or the lengths differ."""
         labels = checked_labels(labels)
         if not labels.any() or labels.all():
             raise ValueError("an interval needs trials of both classes")
-        if speakers is not None and len(speakers) != len(labels):
-            raise ValueError(f"speakers must be one for each trial, got {len(speakers)} for {len(labels)} trials")
+        for name, given in (("speakers", speakers), ("recordings", recordings)):
+            if given is not None and len(given) != len(labels):
+                raise ValueError(f"{name} must be one for each trial, got {len(given)} for {len(labels)} trials")
         self._seed = seed
-        self._sizes = (int(labels.sum()), int((~labels).sum()))
+        self._one_by_one = _OneByOne.of(labels, recordings), _OneByOne.of(~labels, recordings)
         self._speakers: tuple[Levels | None, Levels | None] = (None, None)
         self._count = 0
         if speakers is None:
@@ -84,8 +93,8 @@ class Resampler:
         while True:  # a draw of speakers may, rarely, hold no trial of a class
             times = _drawn(random, self._count) if self._count else None
             bonafide, spoof = (
-                _drawn(random, size) if speakers is None or times is None else times[speakers]
-                for size, speakers in zip(self._sizes, self._speakers, strict=True)
+                alone.drawn(random) if speakers is None or times is None else times[speakers]
+                for alone, speakers in zip(self._one_by_one, self._speakers, strict=True)
             )
             if bonafide.any() and spoof.any():
                 return bonafide, spoof
@@ -117,6 +126,7 @@ def intervals(
     labels: NDArray[np.bool_],
     *,
     speakers: NDArray[Any] | None = None,
+    recordings: NDArray[Any] | None = None,
     rounds: int = ROUNDS,
     level: float = LEVEL,
     seed: int = 0,
@@ -124,11 +134,11 @@ def intervals(
 ) -> dict[str, Interval]:
     """Percentile intervals of several measures of a tally, from the same draws.
 
-    ``scores`` (N,) and ``labels`` (N,), True = bona fide. ``ValueError`` when a class is empty, lengths differ, there is
+    ``scores`` (N,) and ``labels`` (N,), True = bona fide; ``speakers`` and ``recordings`` as `Resampler` has them. ``ValueError`` when a class is empty, lengths differ, there is
     no round, or ``level`` is no share.
     """
     _require(rounds, level)
-    placed, resampler = Placed(scores, labels), Resampler(labels, speakers, seed=seed)
+    placed, resampler = Placed(scores, labels), Resampler(labels, speakers, recordings, seed=seed)
     values = np.array(
         list(
             in_order(
@@ -266,6 +276,26 @@ def _are_enough(numbers: Levels) -> bool:
     """Whether the trials (N,) of a class, numbered by speaker, can be drawn by speaker."""
     sizes = np.unique(numbers, return_counts=True)[1]
     return len(sizes) >= FEWEST_SPEAKERS and bool(sizes.max() <= MOST_OF_ONE_SPEAKER * len(numbers))
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    """The trials of a class that is not drawn by speaker: ``count`` trials, or recordings with the ``number`` (N,) of that
+    of each trial."""
+
+    count: int
+    number: Levels | None = None
+
+    @classmethod
+    def of(cls, own: NDArray[np.bool_], recordings: NDArray[Any] | None) -> _OneByOne:
+        if recordings is None:
+            return cls(int(own.sum()))
+        names, numbers = np.unique(recordings[own], return_inverse=True)
+        return cls(len(names), numbers.astype(np.intp))
+
+    def drawn(self, random: np.random.Generator) -> Float64:
+        times = _drawn(random, self.count)
+        return times if self.number is None else times[self.number]
 
 
 def _drawn(random: np.random.Generator, count: int) -> Float64:

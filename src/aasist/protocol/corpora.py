@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,6 @@ from aasist.trial import Strings, Trials
 
 ALL = "all"
 """The subset that is everything the corpus holds a key for."""
-
-EVALUATION = re.compile(
-    r"(?<![^\W\d_])(evals?|evaluation|evalset|tests?|testing|testset|progress|hidden)(?![^\W\d_])", re.IGNORECASE
-)
-"""A word in the name of a subset that figures are published on: nothing is trained on it, chosen by it or made of it."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,17 @@ def shipped() -> dict[str, dict[str, Any]]:
     return models
 
 
+def shipped_checkpoint(name: str) -> Path:
+    """The trained weights behind a shipped model, for training to begin with; `ModelError` where none is shipped."""
+    file = shipped().get(name, {}).get("checkpoint")
+    if file is None:
+        names = ", ".join(n for n, facts in shipped().items() if "checkpoint" in facts)
+        raise ModelError(
+            "unknown_model", f"no weights of {name!r} are shipped to train on; there are: {names or 'none'}"
+        )
+    return shipped_folder() / file
+
+
 def open_model(model: str | Path, *, threads: int) -> OpenModel:
     """A shipped name, an ONNX file of ours, or a ``.safetensors`` or ``.pth`` checkpoint (needs torch).
 

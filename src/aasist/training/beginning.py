@@ -9,20 +9,22 @@ from aasist.errors import ModelError
 from aasist.keys import RecipeError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
-from aasist.runtime.models import CHECKPOINT_SUFFIXES
+from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_checkpoint
 
 
 def begin_with(model: Aasist, given: str) -> str:
-    """Put the weights of the checkpoint ``given`` into ``model`` -> the SHA-256 of its file.
+    """Put the weights of the checkpoint ``given``, or those behind the shipped model of that name, into ``model`` -> the
+    SHA-256 of their file.
 
     Architectures may differ in what has no weights, such as dropouts, ratios and the window. Raises `RecipeError` where
     the file is missing, no checkpoint, or of weights that do not fit.
     """
-    path = Path(given)
+    path = shipped_checkpoint(given) if given in shipped() else Path(given)
     if path.suffix not in CHECKPOINT_SUFFIXES:
         raise RecipeError(
             f"data.start: {given}: training begins with a checkpoint ({' or '.join(CHECKPOINT_SUFFIXES)}), such as the "
-            "best.safetensors of a run: an ONNX file no longer has all that is trained"
+            f"best.safetensors of a run, or a shipped model ({', '.join(shipped())}): an ONNX file no longer has all that is "
+            "trained"
         )
     try:
         begun = checkpoint.load(path, model.speech_encoder)

@@ -77,8 +77,7 @@ class Training:
         self.progress = Progress()
         precision = resolved(recipe.precision, ranks.device)
         self.learner = Learner(recipe, ranks, precision, encoder)
-        start = recipe.data.start
-        self.start_sha256 = None if start is None else begin_with(self.learner.model, start)
+        self.start_sha256: str | None = None
         self.average = None if recipe.averaging.kind == "none" else Average(self.learner.model)
         self.averaged = Aasist(recipe.model.resolved(), encoder).to(ranks.device)
         """Holds averaged weights while they are scored or written."""
@@ -99,6 +98,14 @@ class Training:
         self.clock = Clock()
         self.journal = Journal(recipe, run, listener, horizon=self.horizon, world=ranks.world)
         self.say = self.journal.say
+
+    def begin(self) -> None:
+        """Begin with the weights that the recipe names, where it names any. Raises `RecipeError` where they cannot be had."""
+        if self.recipe.data.start is None:
+            return
+        self.start_sha256 = begin_with(self.learner.model, self.recipe.data.start)
+        if self.average is not None:
+            self.average = Average(self.learner.model)
 
     def restore(self, content: bytes, source: str) -> None:
         """Go on from a state, as `Run.state` has it."""

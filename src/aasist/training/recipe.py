@@ -124,7 +124,7 @@ class Data:
     dev: tuple[str, ...] = key((), "where to choose the best weights, likewise; none: the dev subsets of data.train")
     noise: tuple[str, ...] = key((), "noise, music and room responses for augmentation: folders or manifests")
     start: str | None = key(
-        None, "checkpoint whose weights training begins with (fine-tuning); none: drawn by the seed"
+        None, "checkpoint or shipped name whose weights training begins with (fine-tuning); none: drawn by the seed"
     )
     encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
@@ -221,18 +221,9 @@ class Recipe:
         return min((*self.crop.lengths, self.model.resolved().window_samples))
 
 
-OPERATIONAL = (
-    "run",
-    "loading",
-    "data.train",
-    "data.dev",
-    "data.noise",
-    "data.encoder",
-    "data.start",
-    "teachers.models",
-)
+OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder", "teachers.models")
 """Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
-a speech encoder, the weights at the start and the teachers are held by their fingerprints."""
+a speech encoder and the teachers are held by their fingerprints."""
 
 
 def is_identity(name: str) -> bool:

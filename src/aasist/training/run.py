@@ -125,6 +125,10 @@ class Run:
         self._environment([*starts, environment])
         self.write(RECIPE, resolved_text(recipe).encode())
 
+    def begun_on(self) -> dict[str, Any]:
+        """What the run's first start recorded of its data, its teachers and its first weights."""
+        return dict(next(iter(self._starts()), {}).get("data", {}))
+
     def state(self) -> bytes | None:
         """The file of the state, None where the run was stopped before its first."""
         try:
@@ -209,7 +213,7 @@ class Run:
             raise RunError(
                 "other_data",
                 f"{self.folder} was begun on other data: {'; '.join(others)} (fingerprints of ids, labels, paths, sizes of "
-                "files, and columns that sampling goes by; of noise; of a speech encoder; of the weights at the start and of teachers, their files): give the "
+                "files, and columns that sampling goes by; of noise; of a speech encoder; of teachers, of their files): give the "
                 "same, or begin another run",
             )
 

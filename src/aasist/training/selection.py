@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from aasist.errors import AasistError
-from aasist.protocol.corpora import ALL, CORPORA, EVALUATION, read_corpus
+from aasist.protocol.corpora import ALL, CORPORA, read_corpus
+from aasist.protocol.subsets import DEV, EVALUATION, OWN_NAMES, TRAIN
 from aasist.training.recipe import Data
 from aasist.training.recordings import Integers, gathered, require_both_classes, require_present
 from aasist.trial import Trials
-
-TRAIN, DEV = "train", "dev"
-OWN_NAMES = {TRAIN: ("train", "training"), DEV: ("dev", "development", "validation", "valid", "val")}
-"""What corpora and manifests call the subset of each role, in the order in which they are looked for."""
 
 SAMPLED_BY = ("corpus", "source", "speaker", "attack", "pair")
 """Columns that plans of epochs go by, besides the one that ``sampling.within`` names."""

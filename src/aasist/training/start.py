@@ -44,6 +44,8 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
         recipe, encoder = with_encoder(recipe)
         selected = select(recipe.data, within=recipe.sampling.within)
         training = Training(recipe, selected, ranks, run, listener if ranks.first else Silent(), encoder)
+        if not resume:
+            training.begin()
         loader = stack.enter_context(
             Loader(
                 selected.trials,
@@ -61,6 +63,8 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
         content = ranks.shared(by_first(ranks, lambda: _begun(training, resume=resume)))
         if content is not None:
             training.restore(content, str(folder / STATE))
+        elif resume:  # it was stopped before its first state
+            training.begin()
         lost_bytes = 0 if run is None else run.cut_metrics(training.progress.metrics_bytes)
         if lost_bytes:
             training.say(f"{folder / METRICS} was shortened: its last {lost_bytes:,} bytes are missing, and stay so")
@@ -101,8 +105,12 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
     data = {role: vars(facts) for role, facts in _facts(training.selected).items()}
     if training.preparation.noise_sha256 is not None:
         data["noise"] = {"sha256": training.preparation.noise_sha256}
+    # Its state holds the weights by now, so what a run began with may be gone when it goes on.
+    begun = run.begun_on().get("start") if resume else None
     if training.start_sha256 is not None:
-        data["start"] = {"sha256": training.start_sha256}
+        begun = {"sha256": training.start_sha256}
+    if begun is not None:
+        data["start"] = begun
     encoder = training.learner.model.speech_encoder
     if encoder is not None:
         data["encoder"] = vars(encoder.facts)
@@ -150,6 +158,6 @@ def _greeting(training: Training, ranks: Ranks, *, resumed: bool) -> str:
     teachers = () if training.learner.distillation is None else training.learner.distillation.teachers
     taught = f"; taught by {', '.join(f'{one.name} ({one.sha256[:8]})' for one in teachers)}" if teachers else ""
     begun = f"going on from step {training.progress.step:,} of" if resumed else "to take"
-    start = training.recipe.data.start
-    fine = f"; from the weights of {start} ({(training.start_sha256 or '')[:8]})" if start and not resumed else ""
+    start = training.start_sha256
+    fine = "" if start is None else f"; from the weights of {training.recipe.data.start} ({start[:8]})"
     return f"{counts}; {begun} {training.horizon:,} steps ({where}{many}){fine}{taught}"

@@ -18,29 +18,40 @@ from aasist.trial import NO_ATTACK, Booleans, Trials
 RULES: dict[str, tuple[int, Callable[[Tally], OperatingPoint]]] = {
     "eer": (1, by_eer.of),
     "miss-5": (60, lambda tally: by_miss.of(tally, 0.05)),
-    "miss-1": (300, lambda tally: by_miss.of(tally, 0.01)),
+    "miss-1": (200, lambda tally: by_miss.of(tally, 0.01)),
     "miss-0.1": (3_000, lambda tally: by_miss.of(tally, 0.001)),
 }
-"""By name: the fewest bona fide trials from which the rule says anything (three errors at the rate it promises), and the
-rule: equal error rates; 5, 1 and 0.1 % of bona fide rejected."""
+"""By name: the fewest bona fide recordings from which the rule says anything (two errors at the rate it promises, three at
+the others), and the rule: equal error rates; 5, 1 and 0.1 % of bona fide rejected."""
 
 
 def named_points(
-    llrs: Float64, labels: Booleans, speakers: NDArray[Any] | None = None, *, rounds: int, seed: int, threads: int = 1
+    llrs: Float64,
+    labels: Booleans,
+    speakers: NDArray[Any] | None = None,
+    recordings: NDArray[Any] | None = None,
+    *,
+    rounds: int,
+    seed: int,
+    threads: int = 1,
 ) -> tuple[NamedPoint, ...]:
     """The operating points by `RULES` that the trials are enough for.
 
-    ``llrs`` (N,), ``labels`` (N,) True = bona fide, ``speakers`` (N,) whose trials are drawn together. The intervals are
+    ``llrs`` (N,), ``labels`` (N,) True = bona fide, ``speakers`` (N,) whose trials are drawn together, ``recordings`` (N,)
+    of which there are several scores, under other conditions: they count once, and are drawn together. The intervals are
     those of the rates at the threshold as it stands: not of the threshold.
     """
     tally = Tally.of(llrs[labels], llrs[~labels])
-    found = {name: rule(tally) for name, (fewest, rule) in RULES.items() if int(labels.sum()) >= fewest}
+    count = int(labels.sum()) if recordings is None else len(np.unique(recordings[labels]))
+    found = {name: rule(tally) for name, (fewest, rule) in RULES.items() if count >= fewest}
     measures = {
         f"{name} {number}": partial(_rate, threshold=point.threshold, number=number)
         for name, point in found.items()
         for number in (0, 1)
     }
-    limits = intervals(measures, llrs, labels, speakers=speakers, rounds=rounds, seed=seed, threads=threads)
+    limits = intervals(
+        measures, llrs, labels, speakers=speakers, recordings=recordings, rounds=rounds, seed=seed, threads=threads
+    )
     return tuple(
         NamedPoint(
             name,
@@ -61,8 +72,7 @@ def _rate(tally: Tally, *, threshold: float, number: int) -> float:
 
 
 def drawn_together(trials: Trials) -> NDArray[Any]:
-    """Whose trials a resampling draws together (N,): the speaker, or the trial itself where the speaker is not known, so
-    that copies of one recording are never taken for so many recordings."""
+    """Whose trials a resampling draws together (N,): the speaker, or the trial itself where the speaker is not known."""
     alone = np.strings.add("\0", trials.ids)
     if "speaker" not in trials.columns:
         return alone

@@ -22,6 +22,10 @@ from aasist.trial import Booleans, Strings, strings
 NEAR_CHANCE = 0.45
 """An EER whose interval reaches so high is near chance; so is an accuracy within pairs that reaches down to the rest."""
 
+WIDEST = 0.1
+"""How far the interval may reach to the other side of `NEAR_CHANCE` for that to say something: from few draws every interval
+reaches it."""
+
 ROUNDS, LEVEL = 500, 0.95
 JOINT = "all"
 """Name of what is told by all cues together."""
@@ -109,10 +113,21 @@ class Seen:
     giveaways: tuple[Giveaway, ...]
 
     @property
-    def near_chance(self) -> bool:
-        """Whether all cues together come near chance on sources that are held out, and within pairs."""
+    def near_chance(self) -> bool | None:
+        """Whether all cues together come near chance on sources that are held out, and within pairs; None: the draws are too
+        few to tell."""
+        low, high = self.joint.eer.interval
         pairs = self.joint.within_pairs
-        return self.joint.eer.interval[1] >= NEAR_CHANCE and (pairs is None or pairs.interval[0] <= 1 - NEAR_CHANCE)
+        if high < NEAR_CHANCE or (pairs is not None and pairs.interval[0] > 1 - NEAR_CHANCE):
+            return False
+        told = low >= NEAR_CHANCE - WIDEST and (pairs is None or pairs.interval[1] <= 1 - NEAR_CHANCE + WIDEST)
+        return True if told else None
+
+    @property
+    def verdict(self) -> str:
+        """`near_chance` in words."""
+        words = {True: "near chance", False: "NOT near chance", None: "too few draws to tell"}
+        return words[self.near_chance]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
