@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from aasist.corpus import catalogue
-from aasist.corpus.catalogue import Places, runnable
+from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
 from aasist.corpus.folder import Done, Folder
@@ -71,7 +71,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
     ``jobs`` is. Raises `AasistError` for what cannot be built, before anything is made; `Stop` for a full disk.
     """
     recordings = read_recordings(recipe.data)
-    engines = _engines(recipe)
+    engines = _engines(recipe, listener)
     texts = read_texts(recipe.data.texts)
     recipe = _resolved(recipe, engines)
     taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
@@ -173,19 +173,30 @@ class _Work:
             self.folder.remove(path_of(take, unit.subset))
 
 
-def _engines(recipe: Recipe) -> dict[str, Engine]:
-    """The engines that take part."""
+def _engines(recipe: Recipe, listener: Listener) -> dict[str, Engine]:
+    """The engines that take part; of those that would, but for what is broken, the listener hears."""
     known = catalogue.engines(Places(recipe.data.engines, recipe.data.vocoders))
     taking: dict[str, Engine] = {}
-    if recipe.copies.per_recording:
-        wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(recipe.copies, kind)}
-        of_kinds = {name: e for name, e in known.items() if e.kind in wanted or name in recipe.copies.engines}
-        taking |= runnable(
-            of_kinds if not recipe.copies.engines else known, Copier, recipe.copies.engines, "copies.engines"
-        )
-    if recipe.speech.per_recording:
-        taking |= runnable(known, Speaker, recipe.speech.engines, "speech.engines")
+    copies, speech = recipe.copies, recipe.speech
+    if copies.per_recording:
+        wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(copies, kind)}
+        of_kinds = known if copies.engines else {name: e for name, e in known.items() if e.kind in wanted}
+        taking |= runnable(of_kinds, Copier, copies.engines, "copies.engines")
+        _say_broken(() if copies.engines else of_kinds.values(), listener)
+    if speech.per_recording:
+        taking |= runnable(known, Speaker, speech.engines, "speech.engines")
+        _say_broken(() if speech.engines else (e for e in known.values() if isinstance(e, Speaker)), listener)
+    for name, engine in taking.items():
+        for voice, reason in engine.unusable().items() if isinstance(engine, Speaker) else ():
+            listener.say(f"the voice {voice!r} of {name!r} takes no part: {reason}")
     return taking
+
+
+def _say_broken(engines: Iterable[Engine], listener: Listener) -> None:
+    """Name each that takes no part for another reason than that it is not installed."""
+    for engine in engines:
+        if (line := lacking(engine)).startswith(BROKEN):
+            listener.say(f"the engine {engine.name!r} takes no part: {line}")
 
 
 def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,10 @@ class Speaker(Engine, ABC):
     @abstractmethod
     def voices(self) -> Sequence[Voice]:
         """The voices that are installed; asked only where nothing is `missing`."""
+
+    def unusable(self) -> Mapping[str, str]:
+        """Voices that are installed and cannot be used, each with why; `voices` has none of them."""
+        return {}
 
     @abstractmethod
     def speak(self, text: str, voice: Voice, generator: np.random.Generator) -> Sound:
