@@ -7,19 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from aasist.corpus import catalogue
 from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
+from aasist.corpus.fingerprints import sources_of
 from aasist.corpus.folder import Done, Folder
 from aasist.corpus.layout import rows_of, write_layout
 from aasist.corpus.plan import SUBSETS, Plan, Take, Unit, planned
 from aasist.corpus.recipe import Recipe
-from aasist.corpus.recordings import Recording, RecordingsError, chosen, fingerprint, read_recordings
+from aasist.corpus.recordings import RecordingsError, chosen, read_recordings
 from aasist.corpus.takes import path_of
-from aasist.corpus.texts import Texts, read_texts
+from aasist.corpus.texts import read_texts
 
 FIRST = 10
 """An engine whose first so many takes all failed is stopped."""
@@ -82,7 +83,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
         )
     plan = planned(recipe, taken, engines, texts)
     with Folder(place) as folder:
-        so_far = folder.begin(recipe, _sources(recordings, engines, texts))
+        so_far = folder.begin(recipe, sources_of(recordings, taken, engines, texts))
         work = _Work(folder, plan, Summary(place), listener)
         for done in so_far:
             work.count(done)
@@ -208,16 +209,6 @@ def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:
         copies=dataclasses.replace(recipe.copies, engines=copiers),
         speech=dataclasses.replace(recipe.speech, engines=speakers),
     )
-
-
-def _sources(recordings: Sequence[Recording], engines: Mapping[str, Engine], texts: Texts) -> dict[str, Any]:
-    """What the corpus is made of, so that another start can tell whether it is the same."""
-    speakers = {name: engine.voices() for name, engine in engines.items() if isinstance(engine, Speaker)}
-    return {
-        "recordings": {"count": len(recordings), "sha256": fingerprint(recordings)},
-        "voices": {name: sorted({voice.name for voice in voices}) for name, voices in speakers.items()},
-        "texts": texts.sha256,
-    }
 
 
 def _greeting(plan: Plan, engines: Mapping[str, Engine], work: _Work) -> str:

@@ -16,6 +16,9 @@ from aasist.corpus.engine import KINDS, Copier, Engine, EngineError, Speaker
 from aasist.corpus.engines import ENGINES
 
 GROUP = "aasist.engines"
+OF_FILES = "aasist_engines_of_"
+"""What the names of modules begin with that are files of the user's."""
+
 BROKEN = "broken"
 """What `lacking` begins with where nothing can be installed to mend it."""
 
@@ -63,6 +66,8 @@ def lacking(engine: Engine) -> str:
         line = engine.missing()
         if not line and isinstance(engine, Speaker):
             tuple(engine.voices())
+        if not line:
+            tuple(engine.files())
     except Exception as error:  # of whoever wrote it
         return f"{BROKEN}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
     return line
@@ -127,7 +132,7 @@ def _of_packages() -> Iterator[Engine]:
 def _of_files(files: Iterable[str]) -> Iterator[Engine]:
     for given in files:
         path = Path(given)
-        name = f"aasist_engines_of_{re.sub('[^a-zA-Z0-9]', '_', path.stem)}"
+        name = f"{OF_FILES}{re.sub('[^a-zA-Z0-9]', '_', path.stem)}"
         spec = importlib.util.spec_from_file_location(name, path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise EngineError(f"{given}: expected a file in Python with an engine")

@@ -7,6 +7,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -40,10 +41,16 @@ class Engine:
     """Of the engine; voices may have their own."""
     install: str = ""
     """The line that installs what it needs beside the package."""
+    packages: tuple[str, ...] = ()
+    """Of these, as pip names them, another version may make other speech: a corpus is not gone on with by it."""
 
     def missing(self) -> str:
         """Empty where the engine can run; otherwise the line that installs what it lacks (mostly ``install``)."""
         return ""
+
+    def files(self) -> Sequence[Path]:
+        """Files besides its code, such as weights: with others in their place, a corpus is not gone on with."""
+        return ()
 
 
 class Copier(Engine, ABC):

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from aasist import files
 from aasist.corpus.crew import Outcome
+from aasist.corpus.fingerprints import changed as changed_sources
+from aasist.corpus.fingerprints import joined
 from aasist.corpus.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.corpus.takes import Heard, Made, unwritable
 from aasist.errors import AasistError
@@ -82,7 +84,7 @@ class Folder:
         """
         path = self.place / RECIPE
         if not path.exists():
-            self.write(SOURCES, (json.dumps(sources, indent=1, sort_keys=True) + "\n").encode())
+            self._write_sources(sources)
             self.write(RECIPE, resolved_text(recipe).encode())
             return []
         changed = differences(read_recipe(str(path)), recipe)
@@ -92,12 +94,16 @@ class Folder:
                 "other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder"
             )
         was = self._sources()
-        others = [name for name in sources if was.get(name) != sources[name]]
+        others = changed_sources(was, sources)
         if others:
             raise FolderError(
                 "other_sources",
-                f"{self.place} was begun with other {' and '.join(others)} (compare {SOURCES}): name another folder",
+                f"{self.place} was begun with other {' and other '.join(others)} (compare {SOURCES}): bring back what it was "
+                "begun with, or name another folder",
             )
+        known = joined(was, sources)
+        if known != was:  # begun before all of it was written down
+            self._write_sources(known)
         self.write(RECIPE, resolved_text(recipe).encode())
         return self._journal()
 
@@ -126,6 +132,9 @@ class Folder:
         """Remove a file of the folder, if it is there."""
         with suppress(OSError):
             (self.place / name).unlink()
+
+    def _write_sources(self, sources: Mapping[str, Any]) -> None:
+        self.write(SOURCES, (json.dumps(sources, indent=1, sort_keys=True) + "\n").encode())
 
     def _sources(self) -> dict[str, Any]:
         try:

@@ -134,7 +134,8 @@ class Recipe:
 
 
 OPERATIONAL = ("data.bonafide", "data.texts", "data.engines", "data.vocoders")
-"""Keys that say where things lie: what they are is held by a fingerprint, so that a corpus can be built on elsewhere."""
+"""Keys that say where things lie, which may change: a corpus can be built on elsewhere. What lies there may not: of audio,
+texts, engines' files and versions of packages a fingerprint is kept (`aasist.corpus.fingerprints`)."""
 
 SHELF = Shelf(Recipe, SHIPPED)
 

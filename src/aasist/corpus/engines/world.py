@@ -24,6 +24,7 @@ class World(Copier):
     technology = "WORLD vocoder"
     licence = "BSD-3-Clause"
     install = "pip install pyworld"
+    packages = ("pyworld",)
 
     def missing(self) -> str:
         """Its Python binding."""
