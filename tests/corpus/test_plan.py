@@ -105,6 +105,21 @@ def test_whole_groups_are_held_out_in_about_the_shares_asked_for(sources: int, s
     assert len({*map(groups[whole], given)}) >= 5
 
 
+def test_many_recordings_are_divided_in_time_that_grows_as_they_do() -> None:
+    """Each is looked at a few times, however many there are."""
+    looked = Counter[str]()
+
+    class Watched(Recording):
+        def __getattribute__(self, name: str) -> object:
+            looked[name] += 1
+            return super().__getattribute__(name)
+
+    given = [Watched(f"r{n}", "", "s", f"p{n % 7}") for n in range(300)]
+    looked.clear()
+    assert set(divided(given, Layout(), 1).values()) == {"train", "dev", "eval"}
+    assert looked["source"] <= 10 * len(given)
+
+
 def test_speech_is_in_the_recordings_language_and_says_its_text_where_it_is_known() -> None:
     given = recordings(100, language="en", text="what the recording says")
     plan = plan_of(SPEECH, given, "beeper")

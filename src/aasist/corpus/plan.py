@@ -111,8 +111,9 @@ def planned(recipe: Recipe, recordings: Sequence[Recording], engines: Mapping[st
 def divided(recordings: Sequence[Recording], layout: Layout, seed: int) -> dict[str, str]:
     """Id -> subset. Groups are whole: the largest first, each goes where the most is missing."""
     groups: dict[str, list[str]] = defaultdict(list)
+    whole = _whole(recordings, layout.whole)
     for recording in recordings:
-        groups[_group(recording, _whole(recordings, layout.whole))].append(recording.id)
+        groups[_group(recording, whole)].append(recording.id)
     shares = {TRAIN: 1.0 - layout.dev - layout.eval, DEV: layout.dev, EVAL: layout.eval}
     missing = {subset: share * len(recordings) for subset, share in shares.items() if share > 0}
     out: dict[str, str] = {}
