@@ -209,6 +209,26 @@ def test_an_engine_that_fails_is_counted_and_stopped_at_the_same_place_with_any_
     assert spoken.contents(tmp_path / "0") == spoken.contents(tmp_path / "2")
 
 
+def test_what_a_killed_build_left_of_an_engine_that_is_stopped_later_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are ahead of the journal: a kill leaves takes of recordings before which their engine will be stopped."""
+    from aasist.corpus.build import _Work
+
+    manifest = spoken.recordings(tmp_path / "r", 26, seconds=1.0)
+    changes = {"copies__engines": ("moody", "narrow"), "copies__per_recording": 2, "layout__held_out": None}
+    assert "moody" in spoken.built(manifest, tmp_path / "whole", **changes).stopped
+    with monkeypatch.context() as patch:
+        patch.setattr(_Work, "_judge", lambda self, engine: None)
+        assert not spoken.built(manifest, tmp_path / "killed", **changes).stopped
+    journal = tmp_path / "killed" / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:5]))
+    before = {*spoken.contents(tmp_path / "killed")}
+    spoken.built(manifest, tmp_path / "killed", **changes)
+    assert before - {*spoken.contents(tmp_path / "killed")}
+    assert spoken.contents(tmp_path / "killed") == spoken.contents(tmp_path / "whole")
+
+
 def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: Path, tmp_path: Path) -> None:
     summary = spoken.built(
         manifest,

@@ -16,7 +16,7 @@ from aasist.corpus.engine import Copier, Engine, Speaker
 from aasist.corpus.fingerprints import sources_of
 from aasist.corpus.folder import Done, Folder
 from aasist.corpus.layout import rows_of, write_layout
-from aasist.corpus.plan import SUBSETS, Plan, Take, Unit, planned
+from aasist.corpus.plan import SUBSETS, Plan, Unit, planned
 from aasist.corpus.recipe import Recipe
 from aasist.corpus.recordings import RecordingsError, chosen, read_recordings
 from aasist.corpus.takes import path_of
@@ -127,17 +127,20 @@ class _Work:
         """
         unit = outcome.unit
         if outcome.left_out:
-            for take in unit.takes:
-                if take.id in outcome.made:
-                    self._drop(outcome, unit, take)
+            outcome.made.clear()
             outcome.failed.clear()
         for take in unit.takes:
             if take.engine in self.summary.stopped:
-                self._drop(outcome, unit, take)
+                outcome.made.pop(take.id, None)
+                outcome.failed.pop(take.id, None)
         spoofed = {take.pair for take in unit.takes if take.attack is not None and take.id in outcome.made}
         for take in unit.takes:
             if take.attack is None and take.pair != unit.recording.id and take.pair not in spoofed:
-                self._drop(outcome, unit, take)
+                outcome.made.pop(take.id, None)
+                outcome.failed.pop(take.id, None)
+        for take in unit.takes:
+            if take.id not in outcome.made:  # a build that was killed may have left it, before its engine was stopped
+                self.folder.remove(path_of(take, unit.subset))
         self._new_takes += len(outcome.made)
         self.count(self.folder.note(outcome))
         self._listener.went(len(self.done), len(self.plan.units), self._new_takes)
@@ -167,11 +170,6 @@ class _Work:
         if often or (not made and failed >= FIRST):
             self.summary.stopped[engine] = f"{failed} of {failed + made} failed; {self.summary.reasons[engine]}"
             self._listener.say(f"{engine} is stopped for the rest: {self.summary.stopped[engine]}")
-
-    def _drop(self, outcome: Outcome, unit: Unit, take: Take) -> None:
-        outcome.failed.pop(take.id, None)
-        if outcome.made.pop(take.id, None) is not None:
-            self.folder.remove(path_of(take, unit.subset))
 
 
 def _engines(recipe: Recipe, listener: Listener) -> dict[str, Engine]:
