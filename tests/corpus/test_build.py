@@ -396,6 +396,23 @@ def test_a_folder_of_another_recipe_or_of_other_things_is_refused(manifest: Path
     assert (full / "thesis.txt").read_text() == "mine"
 
 
+def test_a_folder_begun_before_generators_were_held_out_is_gone_on_with_as_it_was(
+    manifest: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "corpus"
+    changes = {"copies__engines": ("griffin-lim", "griffin-lim-mel", "rough"), "copies__per_recording": 2}
+    spoken.built(manifest, place, **changes)
+    by_generator = (place / "attacks.tsv").read_text()
+    spoken.built(manifest, tmp_path / "before", layout__held_out_by="attack", **changes)
+    before = spoken.contents(tmp_path / "before")
+    assert before["attacks.tsv"].decode() != by_generator
+    recipe = tmp_path / "before" / "recipe.toml"
+    recipe.write_text("".join(line for line in recipe.read_text().splitlines(True) if "held_out_by" not in line))
+    (tmp_path / "before" / "manifest.tsv").unlink()
+    spoken.built(manifest, tmp_path / "before", **changes)
+    assert spoken.contents(tmp_path / "before") == before
+
+
 def test_two_builds_in_one_folder_at_once_are_refused(manifest: Path, tmp_path: Path) -> None:
     place = tmp_path / "corpus"
     with Folder(place):

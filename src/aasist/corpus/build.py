@@ -14,7 +14,7 @@ from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
 from aasist.corpus.fingerprints import sources_of
-from aasist.corpus.folder import Done, Folder
+from aasist.corpus.folder import Done, Folder, as_begun
 from aasist.corpus.layout import rows_of, write_layout
 from aasist.corpus.plan import SUBSETS, Plan, Unit, planned
 from aasist.corpus.recipe import Recipe
@@ -74,7 +74,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
     recordings = read_recordings(recipe.data)
     engines = _engines(recipe, listener)
     texts = read_texts(recipe.data.texts)
-    recipe = _resolved(recipe, engines)
+    recipe = as_begun(_resolved(recipe, engines), place)
     taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
     if not taken:
         raise RecordingsError(

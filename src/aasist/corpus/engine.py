@@ -35,6 +35,8 @@ class Engine:
     """Lower-case letters, digits and hyphens; unique among engines."""
     kind: str = ""
     """One of `KINDS`."""
+    generator: str = ""
+    """What makes the sound in the end, its name by itself where empty: engines of one generator are held out together."""
     technology: str = ""
     """A few words: formants, diphones, HMM, VITS, ..."""
     licence: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -25,6 +26,17 @@ RECIPE, SOURCES, JOURNAL, LOCK = "recipe.toml", "sources.json", "journal.jsonl",
 
 class FolderError(AasistError):
     """A folder that cannot be built in: codes ``in_use``, ``other_recipe``, ``other_sources``, ``not_empty``, ``write``."""
+
+
+def as_begun(recipe: Recipe, place: Path) -> Recipe:
+    """The recipe, with what was held out as the folder ``place`` has it, where it was begun before generators could be."""
+    try:
+        known = (place / RECIPE).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # a new one; or it is found later
+        return recipe
+    if "held_out_by" in known:
+        return recipe
+    return dataclasses.replace(recipe, layout=dataclasses.replace(recipe.layout, held_out_by="attack"))
 
 
 @dataclass(frozen=True)

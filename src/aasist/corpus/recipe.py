@@ -92,6 +92,11 @@ class Layout:
     held_out: tuple[str, ...] | None = key(
         (), "attacks that only eval has, by engine or engine:family; empty: one of each kind; none: no attack"
     )
+    held_out_by: str = key(
+        "attack",
+        "one what of each kind, where held_out is empty; generator: all attacks of one, such as hifigan-tokens with hifigan",
+        choices=("attack", "generator"),
+    )
 
 
 @dataclass(frozen=True)

