@@ -209,6 +209,26 @@ def test_an_engine_that_fails_is_counted_and_stopped_at_the_same_place_with_any_
     assert spoken.contents(tmp_path / "0") == spoken.contents(tmp_path / "2")
 
 
+def test_what_a_killed_build_left_of_an_engine_that_is_stopped_later_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are ahead of the journal: a kill leaves takes of recordings before which their engine will be stopped."""
+    from aasist.corpus.build import _Work
+
+    manifest = spoken.recordings(tmp_path / "r", 26, seconds=1.0)
+    changes = {"copies__engines": ("moody", "narrow"), "copies__per_recording": 2, "layout__held_out": None}
+    assert "moody" in spoken.built(manifest, tmp_path / "whole", **changes).stopped
+    with monkeypatch.context() as patch:
+        patch.setattr(_Work, "_judge", lambda self, engine: None)
+        assert not spoken.built(manifest, tmp_path / "killed", **changes).stopped
+    journal = tmp_path / "killed" / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:5]))
+    before = {*spoken.contents(tmp_path / "killed")}
+    spoken.built(manifest, tmp_path / "killed", **changes)
+    assert before - {*spoken.contents(tmp_path / "killed")}
+    assert spoken.contents(tmp_path / "killed") == spoken.contents(tmp_path / "whole")
+
+
 def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: Path, tmp_path: Path) -> None:
     summary = spoken.built(
         manifest,
@@ -226,6 +246,95 @@ def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: 
     assert "longer than 1 s" in summary.reasons["hanging"]
     assert "NaN" in summary.reasons["deaf"]
     assert not summary.left_out
+
+
+READER = """
+import multiprocessing, os, signal, time
+from aasist.corpus import span
+
+if multiprocessing.parent_process() is not None:
+    opened = span.open_audio
+
+    def open_audio(path):
+        if "deadly" in path:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if "endless" in path:
+            time.sleep(1_000)
+        return opened(path)
+
+    span.open_audio = open_audio
+"""
+"""What an engine's file does to the reader of a worker that has loaded it."""
+
+
+def test_a_recording_that_kills_or_hangs_its_reader_is_left_out_and_never_met_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.corpus import crew
+
+    monkeypatch.setattr(crew, "_READING_SECONDS", 3.0)
+    for name in ("a-deadly", "b-good", "c-endless", "d-good"):
+        write_audio(tmp_path / "speech" / f"{name}.wav", spoken.voice(len(name)))
+    engines = tmp_path / "engines.py"
+    engines.write_text(
+        READER + spoken.ENGINES.read_text(encoding="utf-8").replace("from __future__", "# from __future__")
+    )
+    changes = {"data__engines": (str(engines),), "copies__engines": ("rough",), "copies__per_recording": 1}
+    for _ in range(2):  # the second time there is nothing left to read
+        summary = spoken.built(
+            tmp_path / "speech", tmp_path / "corpus", jobs=1, layout__held_out=None, run__item_seconds=3.0, **changes
+        )
+        assert summary.made["rough"] == summary.made["bonafide"] == 2
+        assert not summary.failed
+        assert summary.left_out == {
+            "a-deadly": "reading it: it ended the process by SIGSEGV",
+            "c-endless": "reading it: it took longer than 6 s",
+        }
+
+
+CALLERS = """
+import os, signal, sys, time
+import numpy as np
+from aasist.corpus.engine import Copier
+from aasist.corpus.program import run
+
+CHILD = "import pathlib, time; time.sleep(2.0); pathlib.Path('MARK').touch()"
+KILLER = "import os, signal, subprocess, sys; os.kill(os.getppid(), signal.SIGKILL); subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+class Orphaned(Copier):
+    name = "orphaned"
+
+    def copy(self, samples, generator):
+        run((sys.executable, "-c", KILLER, CHILD))
+
+class Endless(Copier):
+    name = "endless"
+
+    def copy(self, samples, generator):
+        run((sys.executable, "-c", "import time; time.sleep(600)"))
+"""
+
+
+def test_a_program_ends_with_its_worker_and_within_the_time_of_its_engine(manifest: Path, tmp_path: Path) -> None:
+    engines, mark = tmp_path / "callers.py", tmp_path / "mark"
+    engines.write_text(CALLERS.replace("MARK", str(mark)))
+    summary = spoken.built(
+        manifest,
+        tmp_path / "corpus",
+        jobs=1,
+        data__engines=(str(engines),),
+        copies__engines=("endless", "orphaned"),
+        copies__per_recording=2,
+        choice__most=1,
+        layout__held_out=None,
+        run__item_seconds=4.0,
+    )
+    assert summary.failed == {"endless": 1, "orphaned": 1}
+    assert "SIGKILL" in summary.reasons["orphaned"]
+    assert "took longer than 3." in summary.reasons["endless"]
+    assert "run.item_seconds" not in summary.reasons["endless"]
+    time.sleep(2.5)
+    assert not mark.exists()
 
 
 def test_recordings_that_cannot_be_used_are_left_out_counted_and_named(tmp_path: Path) -> None:
@@ -285,6 +394,23 @@ def test_a_folder_of_another_recipe_or_of_other_things_is_refused(manifest: Path
     (full / "thesis.txt").write_text("mine")
     assert "holds other things (thesis.txt)" in refusal(spoken.recipe(manifest), full).message
     assert (full / "thesis.txt").read_text() == "mine"
+
+
+def test_a_folder_begun_before_generators_were_held_out_is_gone_on_with_as_it_was(
+    manifest: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "corpus"
+    changes = {"copies__engines": ("griffin-lim", "griffin-lim-mel", "rough"), "copies__per_recording": 2}
+    spoken.built(manifest, place, **changes)
+    by_generator = (place / "attacks.tsv").read_text()
+    spoken.built(manifest, tmp_path / "before", layout__held_out_by="attack", **changes)
+    before = spoken.contents(tmp_path / "before")
+    assert before["attacks.tsv"].decode() != by_generator
+    recipe = tmp_path / "before" / "recipe.toml"
+    recipe.write_text("".join(line for line in recipe.read_text().splitlines(True) if "held_out_by" not in line))
+    (tmp_path / "before" / "manifest.tsv").unlink()
+    spoken.built(manifest, tmp_path / "before", **changes)
+    assert spoken.contents(tmp_path / "before") == before
 
 
 def test_two_builds_in_one_folder_at_once_are_refused(manifest: Path, tmp_path: Path) -> None:

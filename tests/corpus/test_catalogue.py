@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aasist.corpus.catalogue import GROUP, Places, engines, runnable
+from aasist.cli import run
+from aasist.corpus.build import Silent, build
+from aasist.corpus.catalogue import GROUP, Places, engines, lacking, runnable
 from aasist.corpus.engine import Copier, EngineError, Speaker
 from aasist.corpus.engines import ENGINES as OURS
 
@@ -75,6 +77,80 @@ def test_an_entry_point_gives_an_engine_and_a_broken_one_is_listed_as_such(monke
     assert known["absent"].missing() == "pip install absent"
     assert "ModuleNotFoundError" in known["gone"].missing()
     assert "gone" not in runnable(known, Copier, (), "copies.engines")
+
+
+CRACKED = """
+from aasist.corpus.engine import Copier, Speaker
+
+class Cracked(Copier):
+    name = "cracked"
+    copy = print
+
+    def missing(self):
+        raise OSError("libcracked.so: cannot open")
+
+class Mute(Speaker):
+    name = "mute"
+    speak = print
+
+    def voices(self):
+        return [{}["voices"]]
+"""
+
+
+def test_a_broken_engine_is_named_with_its_reason_and_takes_no_other_with_it(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cracked.py"
+    file.write_text(CRACKED)
+    known = engines(Places((str(file),)))
+    assert lacking(known["cracked"]) == "broken: OSError: libcracked.so: cannot open"
+    assert lacking(known["mute"]) == "broken: KeyError: 'voices'"
+    assert "lpc" in runnable(known, Copier, (), "copies.engines")
+    with pytest.raises(EngineError, match=r"the engine 'cracked' cannot run here: broken: OSError: libcracked\.so"):
+        runnable(known, Copier, ("cracked",), "copies.engines")
+    with pytest.raises(EngineError, match=r"no engine can run here.*mute: broken: KeyError"):
+        runnable({"mute": known["mute"]}, Speaker, (), "speech.engines")
+    assert run(["corpus", "engines", "--engine", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "\n  missing: broken: OSError: libcracked.so: cannot open\n" in said
+    assert "lpc  vocoder" in said
+    recipe = spoken.recipe(
+        manifest, data__engines=(str(file),), copies__engines=(), copies__per_recording=1, choice__most=1
+    )
+    heard = Hearing()
+    assert build(recipe, tmp_path / "corpus", heard, jobs=0).made.total() > 1
+    assert "the engine 'cracked' takes no part: broken: OSError: libcracked.so: cannot open" in heard.said
+
+
+class Hearing(Silent):
+    """Remembers what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_voice_of_piper_whose_description_is_broken_is_left_out_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aasist.corpus.engines import piper
+
+    for name, text in (("good", '{"language": {"code": "de_DE"}}'), ("bad", "{"), ("odd", "[]")):
+        (tmp_path / f"{name}.onnx").touch()
+        (tmp_path / f"{name}.onnx.json").write_text(text)
+    monkeypatch.setenv(piper.FOLDER, str(tmp_path))
+    monkeypatch.setattr(piper, "PACKAGES", ())
+    monkeypatch.setattr(piper, "has_package", lambda name: True)
+    engine = piper.Piper()
+    assert [(voice.name, voice.language) for voice in engine.voices()] == [("good", "de")]
+    assert lacking(engine) == ""
+    assert {*engine.unusable()} == {"bad", "odd"}
+    assert "bad.onnx.json cannot be read" in engine.unusable()["bad"]
+    (tmp_path / "good.onnx").unlink()
+    assert piper.Piper().missing() == piper.Piper.install
 
 
 def test_where_nothing_runs_every_line_that_would_help_is_said() -> None:

@@ -91,6 +91,39 @@ def test_attacks_can_be_held_out_by_name_or_not_at_all() -> None:
         plan_of(wrong, recordings(10), "rough", "fast")
 
 
+NEURAL = ("hifigan", "hifigan-convert", "hifigan-tokens", "mb-melgan", "mb-melgan-tokens", "psola", "codec2")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whole_generators_are_held_out_and_every_kind_keeps_another(seed: int) -> None:
+    layout = Layout(held_out_by="generator")
+    plan = plan_of(Recipe(seed=seed, copies=Copies(per_recording=3.0), layout=layout), recordings(200), *NEURAL)
+    known = engines()
+    sides = {
+        held: {known[a.engine].generator or a.engine for a in plan.attacks if a.held_out is held}
+        for held in (False, True)
+    }
+    assert sides[True]
+    assert not sides[True] & sides[False]
+    assert {attack.kind for attack in plan.attacks if not attack.held_out} == {"vocoder", "vc", "codec"}
+
+
+def test_families_of_voices_of_one_engine_share_a_generator_unless_held_out_goes_by_attack() -> None:
+    for by, held in (("generator", 0), ("attack", 1)):
+        recipe = dataclasses.replace(SPEECH, layout=Layout(held_out_by=by))
+        plan = plan_of(recipe, recordings(100, language="en"), "beeper")
+        assert sum(attack.held_out for attack in plan.attacks) == held
+        assert len(plan.attacks) == 2
+
+
+def test_generators_of_one_engine_each_are_held_out_as_attacks_are() -> None:
+    plans = [
+        plan_of(dataclasses.replace(COPIES, layout=Layout(held_out_by=by)), recordings(60), "rough", "bent", "narrow")
+        for by in ("generator", "attack")
+    ]
+    assert plans[0] == plans[1]
+
+
 @pytest.mark.parametrize(("sources", "speakers", "whole"), [(10, 4, "source"), (2, 4, "speaker"), (1, 1, "recording")])
 def test_whole_groups_are_held_out_in_about_the_shares_asked_for(sources: int, speakers: int, whole: str) -> None:
     given = [Recording(f"r{n}", "", f"s{n % sources}", f"p{n // sources % speakers}") for n in range(400)]
@@ -103,6 +136,21 @@ def test_whole_groups_are_held_out_in_about_the_shares_asked_for(sources: int, s
     for recording in given:
         assert seen.setdefault(groups[whole](recording), parts[recording.id]) == parts[recording.id]
     assert len({*map(groups[whole], given)}) >= 5
+
+
+def test_many_recordings_are_divided_in_time_that_grows_as_they_do() -> None:
+    """Each is looked at a few times, however many there are."""
+    looked = Counter[str]()
+
+    class Watched(Recording):
+        def __getattribute__(self, name: str) -> object:
+            looked[name] += 1
+            return super().__getattribute__(name)
+
+    given = [Watched(f"r{n}", "", "s", f"p{n % 7}") for n in range(300)]
+    looked.clear()
+    assert set(divided(given, Layout(), 1).values()) == {"train", "dev", "eval"}
+    assert looked["source"] <= 10 * len(given)
 
 
 def test_speech_is_in_the_recordings_language_and_says_its_text_where_it_is_known() -> None:

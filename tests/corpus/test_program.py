@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from aasist.corpus.engine import EngineError
-from aasist.corpus.program import TEXT, WAVE, run, spoken
+from aasist.corpus.program import TEXT, WAVE, run, spoken, within
 
 PYTHON = sys.executable
 
@@ -27,14 +30,43 @@ def test_a_text_reaches_a_program_as_it_is_whatever_a_shell_would_make_of_it(tmp
 
 def test_a_program_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    child = f"import time, pathlib; time.sleep(1.0); pathlib.Path({str(mark)!r}).touch()"
+    child = f"import time, pathlib; time.sleep(2.0); pathlib.Path({str(mark)!r}).touch()"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     began = time.monotonic()
     with pytest.raises(EngineError, match=r"took longer than 0\.4 s"):
         run((PYTHON, "-c", program), seconds=0.4)
-    assert time.monotonic() - began < 0.9
-    time.sleep(0.9)
+    assert time.monotonic() - began < 1.9
+    time.sleep(2.0)
     assert not mark.exists()
+
+
+def test_a_program_has_no_longer_than_what_it_is_called_within() -> None:
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=r"took longer than 0\.\d+ s"), within(0.5):
+        run((PYTHON, "-c", "import time; time.sleep(30)"))
+    assert time.monotonic() - began < 20
+    assert run((PYTHON, "-c", "print('after it')")) == "after it\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_program_dies_with_the_process_that_called_it(tmp_path: Path) -> None:
+    program = f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid())); time.sleep(60)"
+    caller = f"import sys; from aasist.corpus.program import run; run((sys.executable, '-c', {program!r}))"
+    process = subprocess.Popen((PYTHON, "-c", caller))
+    pid = wait_for(lambda: int((tmp_path / "pid").read_text() or 0))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text())
+
+
+def wait_for(found: Callable[[], int]) -> int:
+    """What is ``found``, once it is true; half a minute at the most."""
+    for _ in range(600):
+        with suppress(OSError):
+            if value := found():
+                return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
 
 
 @pytest.mark.parametrize(

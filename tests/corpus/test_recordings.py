@@ -41,6 +41,40 @@ def test_a_corpus_gives_what_it_has_to_train_on(tmp_path: Path) -> None:
     assert (one.id, one.source, one.speaker) == ("LA_T_1", "asvspoof2019-la", "LA_0001")
 
 
+def test_a_manifest_without_a_subset_to_train_on_is_refused_until_one_is_named(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.tsv"
+
+    def written(*subsets: str) -> Data:
+        lines = [f"{n}.wav\t{subset}\tbonafide\n" for n, subset in enumerate(subsets)]
+        manifest.write_text("".join(("path\tsubset\tlabel\n", *lines)))
+        return data(manifest)
+
+    for subsets in (("test", "dev"), ("dev", "-"), ("all", "dev")):
+        with pytest.raises(RecordingsError, match=r"which subset\? It has .*dev.*, and none to train on.*data\.subset"):
+            read_recordings(written(*subsets))
+    assert [one.id for one in read_recordings(data(manifest, subset="dev"))] == ["1"]
+    for subsets in (("-", "-"), ("all", "all"), ("train", "train")):
+        assert len(read_recordings(written(*subsets))) == 2
+    written("train", "test", "dev")
+    with pytest.raises(RecordingsError, match=r"test of it is for evaluation.*data\.subset names it"):
+        read_recordings(data(manifest, subset="all"))
+    assert [one.id for one in read_recordings(data(manifest, subset="test"))] == ["1"]
+
+
+def test_a_corpus_that_is_for_evaluation_is_refused_until_its_subset_is_named(tmp_path: Path) -> None:
+    keys = tmp_path / "keys" / "LA" / "CM"
+    keys.mkdir(parents=True)
+    (keys / "trial_metadata.txt").write_text(
+        "".join(
+            f"LA_0001 LA_E_{n} alaw ita_tx bonafide bonafide notrim {s}\n" for n, s in enumerate(("eval", "hidden"))
+        )
+    )
+    with pytest.raises(RecordingsError, match=r"eval, hidden of it are for evaluation"):
+        read_recordings(data(f"asvspoof2021-la:{tmp_path}"))
+    (one,) = read_recordings(data(f"asvspoof2021-la:{tmp_path}", subset="eval"))
+    assert one.id == "LA_E_0"
+
+
 def test_a_plain_folder_is_searched_and_is_the_source(tmp_path: Path) -> None:
     write_audio(tmp_path / "calls" / "b" / "two.flac", noise())
     write_audio(tmp_path / "calls" / "one.wav", noise())

@@ -97,12 +97,14 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_engines(files: tuple[str, ...], as_json: bool) -> None:
     """List the engines: kind, technology, voices and languages here, licence, and what installs those that lack something."""
-    from aasist.corpus.catalogue import Places, engines
+    from aasist.corpus.catalogue import Places, engines, lacking
     from aasist.corpus.engine import Speaker
 
     for name, engine in engines(Places(files)).items():
-        missing = engine.missing()
-        voices = engine.voices() if isinstance(engine, Speaker) and not missing else ()
+        missing = lacking(engine)
+        voices, unusable = (
+            (engine.voices(), engine.unusable()) if isinstance(engine, Speaker) and not missing else ((), {})
+        )
         languages = sorted({voice.language for voice in voices})
         if as_json:
             facts = {
@@ -113,6 +115,7 @@ def list_engines(files: tuple[str, ...], as_json: bool) -> None:
                 "voices": len(voices) if isinstance(engine, Speaker) else None,
                 "languages": languages if isinstance(engine, Speaker) else None,
                 "missing": missing or None,
+                "unusable": dict(unusable),
             }
             click.echo(json.dumps(facts, ensure_ascii=False))
             continue
@@ -120,6 +123,8 @@ def list_engines(files: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{name}  {engine.kind}, {engine.technology}{spoken}; licence {engine.licence or 'not stated'}")
         if missing:
             click.echo(f"  missing: {missing}")
+        for voice, reason in unusable.items():
+            click.echo(f"  left out: {voice}: {reason}")
 
 
 def recipe_of(

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from aasist.corpus import catalogue
-from aasist.corpus.catalogue import Places, runnable
+from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
-from aasist.corpus.folder import Done, Folder
+from aasist.corpus.fingerprints import sources_of
+from aasist.corpus.folder import Done, Folder, as_begun
 from aasist.corpus.layout import rows_of, write_layout
-from aasist.corpus.plan import SUBSETS, Plan, Take, Unit, planned
+from aasist.corpus.plan import SUBSETS, Plan, Unit, planned
 from aasist.corpus.recipe import Recipe
-from aasist.corpus.recordings import Recording, RecordingsError, chosen, fingerprint, read_recordings
+from aasist.corpus.recordings import RecordingsError, chosen, read_recordings
 from aasist.corpus.takes import path_of
-from aasist.corpus.texts import Texts, read_texts
+from aasist.corpus.texts import read_texts
 
 FIRST = 10
 """An engine whose first so many takes all failed is stopped."""
@@ -71,9 +72,9 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
     ``jobs`` is. Raises `AasistError` for what cannot be built, before anything is made; `Stop` for a full disk.
     """
     recordings = read_recordings(recipe.data)
-    engines = _engines(recipe)
+    engines = _engines(recipe, listener)
     texts = read_texts(recipe.data.texts)
-    recipe = _resolved(recipe, engines)
+    recipe = as_begun(_resolved(recipe, engines), place)
     taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
     if not taken:
         raise RecordingsError(
@@ -82,7 +83,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
         )
     plan = planned(recipe, taken, engines, texts)
     with Folder(place) as folder:
-        so_far = folder.begin(recipe, _sources(recordings, engines, texts))
+        so_far = folder.begin(recipe, sources_of(recordings, taken, engines, texts))
         work = _Work(folder, plan, Summary(place), listener)
         for done in so_far:
             work.count(done)
@@ -126,17 +127,20 @@ class _Work:
         """
         unit = outcome.unit
         if outcome.left_out:
-            for take in unit.takes:
-                if take.id in outcome.made:
-                    self._drop(outcome, unit, take)
+            outcome.made.clear()
             outcome.failed.clear()
         for take in unit.takes:
             if take.engine in self.summary.stopped:
-                self._drop(outcome, unit, take)
+                outcome.made.pop(take.id, None)
+                outcome.failed.pop(take.id, None)
         spoofed = {take.pair for take in unit.takes if take.attack is not None and take.id in outcome.made}
         for take in unit.takes:
             if take.attack is None and take.pair != unit.recording.id and take.pair not in spoofed:
-                self._drop(outcome, unit, take)
+                outcome.made.pop(take.id, None)
+                outcome.failed.pop(take.id, None)
+        for take in unit.takes:
+            if take.id not in outcome.made:  # a build that was killed may have left it, before its engine was stopped
+                self.folder.remove(path_of(take, unit.subset))
         self._new_takes += len(outcome.made)
         self.count(self.folder.note(outcome))
         self._listener.went(len(self.done), len(self.plan.units), self._new_takes)
@@ -167,25 +171,31 @@ class _Work:
             self.summary.stopped[engine] = f"{failed} of {failed + made} failed; {self.summary.reasons[engine]}"
             self._listener.say(f"{engine} is stopped for the rest: {self.summary.stopped[engine]}")
 
-    def _drop(self, outcome: Outcome, unit: Unit, take: Take) -> None:
-        outcome.failed.pop(take.id, None)
-        if outcome.made.pop(take.id, None) is not None:
-            self.folder.remove(path_of(take, unit.subset))
 
-
-def _engines(recipe: Recipe) -> dict[str, Engine]:
-    """The engines that take part."""
+def _engines(recipe: Recipe, listener: Listener) -> dict[str, Engine]:
+    """The engines that take part; of those that would, but for what is broken, the listener hears."""
     known = catalogue.engines(Places(recipe.data.engines, recipe.data.vocoders))
     taking: dict[str, Engine] = {}
-    if recipe.copies.per_recording:
-        wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(recipe.copies, kind)}
-        of_kinds = {name: e for name, e in known.items() if e.kind in wanted or name in recipe.copies.engines}
-        taking |= runnable(
-            of_kinds if not recipe.copies.engines else known, Copier, recipe.copies.engines, "copies.engines"
-        )
-    if recipe.speech.per_recording:
-        taking |= runnable(known, Speaker, recipe.speech.engines, "speech.engines")
+    copies, speech = recipe.copies, recipe.speech
+    if copies.per_recording:
+        wanted = {kind for kind in ("vocoder", "vc", "codec") if getattr(copies, kind)}
+        of_kinds = known if copies.engines else {name: e for name, e in known.items() if e.kind in wanted}
+        taking |= runnable(of_kinds, Copier, copies.engines, "copies.engines")
+        _say_broken(() if copies.engines else of_kinds.values(), listener)
+    if speech.per_recording:
+        taking |= runnable(known, Speaker, speech.engines, "speech.engines")
+        _say_broken(() if speech.engines else (e for e in known.values() if isinstance(e, Speaker)), listener)
+    for name, engine in taking.items():
+        for voice, reason in engine.unusable().items() if isinstance(engine, Speaker) else ():
+            listener.say(f"the voice {voice!r} of {name!r} takes no part: {reason}")
     return taking
+
+
+def _say_broken(engines: Iterable[Engine], listener: Listener) -> None:
+    """Name each that takes no part for another reason than that it is not installed."""
+    for engine in engines:
+        if (line := lacking(engine)).startswith(BROKEN):
+            listener.say(f"the engine {engine.name!r} takes no part: {line}")
 
 
 def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:
@@ -197,16 +207,6 @@ def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:
         copies=dataclasses.replace(recipe.copies, engines=copiers),
         speech=dataclasses.replace(recipe.speech, engines=speakers),
     )
-
-
-def _sources(recordings: Sequence[Recording], engines: Mapping[str, Engine], texts: Texts) -> dict[str, Any]:
-    """What the corpus is made of, so that another start can tell whether it is the same."""
-    speakers = {name: engine.voices() for name, engine in engines.items() if isinstance(engine, Speaker)}
-    return {
-        "recordings": {"count": len(recordings), "sha256": fingerprint(recordings)},
-        "voices": {name: sorted({voice.name for voice in voices}) for name, voices in speakers.items()},
-        "texts": texts.sha256,
-    }
 
 
 def _greeting(plan: Plan, engines: Mapping[str, Engine], work: _Work) -> str:

@@ -16,6 +16,12 @@ from aasist.corpus.engine import KINDS, Copier, Engine, EngineError, Speaker
 from aasist.corpus.engines import ENGINES
 
 GROUP = "aasist.engines"
+OF_FILES = "aasist_engines_of_"
+"""What the names of modules begin with that are files of the user's."""
+
+BROKEN = "broken"
+"""What `lacking` begins with where nothing can be installed to mend it."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -54,6 +60,19 @@ def engines(places: Places = Places()) -> dict[str, Engine]:
     return dict(sorted(found.items()))
 
 
+def lacking(engine: Engine) -> str:
+    """What an engine lacks (`Engine.missing`); where it cannot even be asked that, or for its voices, why not."""
+    try:
+        line = engine.missing()
+        if not line and isinstance(engine, Speaker):
+            tuple(engine.voices())
+        if not line:
+            tuple(engine.files())
+    except Exception as error:  # of whoever wrote it
+        return f"{BROKEN}: {' '.join(f'{type(error).__name__}: {error}'.split())}"
+    return line
+
+
 def runnable(engines: Mapping[str, Engine], kind: type[Engine], named: Iterable[str], what: str) -> dict[str, Engine]:
     """The engines of a ``kind`` (`Copier`, `Speaker`) that are ``named``, or, without names, all that can run here.
 
@@ -69,14 +88,14 @@ def runnable(engines: Mapping[str, Engine], kind: type[Engine], named: Iterable[
         if not isinstance(engines[name], kind):
             other = "copies recordings" if kind is Speaker else "says texts"
             raise EngineError(f"{what}: the engine {name!r} {other}")
-        if line := engines[name].missing():
+        if line := lacking(engines[name]):
             raise EngineError(f"{what}: the engine {name!r} cannot run here: {line}")
     of_kind = {name: engine for name, engine in engines.items() if isinstance(engine, kind)}
     chosen = {name: of_kind[name] for name in sorted({*names})} if names else {
-        name: engine for name, engine in of_kind.items() if not engine.missing()
+        name: engine for name, engine in of_kind.items() if not lacking(engine)
     }  # fmt: skip
     if not chosen:
-        lines = "; ".join(f"{name}: {engine.missing()}" for name, engine in of_kind.items())
+        lines = "; ".join(f"{name}: {lacking(engine)}" for name, engine in of_kind.items())
         raise EngineError(f"{what}: no engine can run here; install one ({lines})")
     return chosen
 
@@ -106,14 +125,14 @@ def _of_packages() -> Iterator[Engine]:
             if not isinstance(engine, Engine):
                 raise TypeError(f"{point.value} is no aasist.corpus.engine.Engine")
         except Exception as error:  # of whoever wrote it
-            engine = Unloadable(point.name.lower(), f"cannot be loaded: {type(error).__name__}: {error}")
+            engine = Unloadable(point.name.lower(), f"{BROKEN}, cannot be loaded: {type(error).__name__}: {error}")
         yield engine
 
 
 def _of_files(files: Iterable[str]) -> Iterator[Engine]:
     for given in files:
         path = Path(given)
-        name = f"aasist_engines_of_{re.sub('[^a-zA-Z0-9]', '_', path.stem)}"
+        name = f"{OF_FILES}{re.sub('[^a-zA-Z0-9]', '_', path.stem)}"
         spec = importlib.util.spec_from_file_location(name, path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise EngineError(f"{given}: expected a file in Python with an engine")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aasist.corpus.plan import Unit
+from aasist.corpus.program import told
 from aasist.corpus.recipe import Recipe
 from aasist.corpus.takes import Began, Failed, Heard, LeftOut, Made, Maker, Stop
 from aasist.errors import AasistError
@@ -27,7 +28,22 @@ SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _READY_SECONDS = 120.0
 """A worker that has not come up by then never will."""
 
+_READING_SECONDS = 120.0
+"""What reading a recording may take besides ``run.item_seconds``, which is for an engine."""
+
 _TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A worker is up: what ends it from now on is an engine's fault or a recording's, not the worker's own."""
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The process group of the program that an engine has called; 0 when it is over."""
+
+    group: int
 
 
 @dataclass
@@ -89,18 +105,32 @@ class _Worker:
         self.outcome: Outcome | None = None
         self.wanted: frozenset[str] = frozenset()
         self.take = ""
+        self.program = 0
         self.has_spoken = False
-        self.patience = _READY_SECONDS
+        self.allow(_READY_SECONDS)
+
+    def allow(self, seconds: float) -> None:
+        """It has so long from now."""
+        self.allowed = self.patience = seconds
 
     def begin(self, outcome: Outcome, wanted: frozenset[str], seconds: float) -> None:
         self.outcome, self.wanted, self.take = outcome, wanted, ""
-        self.patience = seconds + _READY_SECONDS
+        self.allow(seconds + _READING_SECONDS if self.has_spoken else _READY_SECONDS)
         with suppress(OSError):  # it is dead, and found so in a moment
             self.end.send((outcome.unit, wanted))
 
     def close(self) -> None:
+        """End it, and the program that it has called with all that this has started."""
         self.process.kill()
         self.process.join()
+        with suppress(EOFError, OSError):  # what it said last
+            while self.end.poll():
+                event = self.end.recv()
+                if isinstance(event, _Program):
+                    self.program = event.group
+        if self.program:
+            with suppress(OSError):
+                os.killpg(self.program, signal.SIGKILL)
         self.end.close()
 
 
@@ -178,23 +208,28 @@ class Workers:
                     continue
                 self._hear(worker, event, done)
             elif worker.patience <= 0:
-                self._lost(worker, workers, done, f"it took longer than {self._seconds:g} s (run.item_seconds)")
+                key = " (run.item_seconds)" if worker.take else ""
+                self._lost(worker, workers, done, f"it took longer than {worker.allowed:g} s{key}")
 
     def _hear(self, worker: _Worker, event: object, done: set[int]) -> None:
         assert worker.outcome is not None
         worker.has_spoken = True
         if isinstance(event, AasistError):
             raise event
-        if isinstance(event, Began):
+        if isinstance(event, _Ready):
+            worker.allow(self._seconds + _READING_SECONDS)
+        elif isinstance(event, _Program):
+            worker.program = event.group
+        elif isinstance(event, Began):
             worker.take = event.take
-            worker.patience = self._seconds
+            worker.allow(self._seconds)
         elif event is None:
             done.add(id(worker.outcome))
             worker.outcome = None
         else:
             worker.outcome.take_in(event)
             worker.take = ""
-            worker.patience = self._seconds + _READY_SECONDS
+            worker.allow(self._seconds + _READING_SECONDS)
 
     def _death(self, worker: _Worker) -> str:
         worker.process.join()
@@ -241,11 +276,13 @@ def _work(end: Connection, recipe: Recipe, folder: Path) -> None:
 
     try:
         maker = Maker(recipe, folder)
-        while True:
-            unit, wanted = end.recv()
-            for event in maker.make(unit, wanted):
-                say(event)
-            say(None)
+        say(_Ready())
+        with told(lambda group: say(_Program(group))):
+            while True:
+                unit, wanted = end.recv()
+                for event in maker.make(unit, wanted):
+                    say(event)
+                say(None)
     except EOFError:
         return
     except AasistError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -34,16 +35,24 @@ class Engine:
     """Lower-case letters, digits and hyphens; unique among engines."""
     kind: str = ""
     """One of `KINDS`."""
+    generator: str = ""
+    """What makes the sound in the end, its name by itself where empty: engines of one generator are held out together."""
     technology: str = ""
     """A few words: formants, diphones, HMM, VITS, ..."""
     licence: str = ""
     """Of the engine; voices may have their own."""
     install: str = ""
     """The line that installs what it needs beside the package."""
+    packages: tuple[str, ...] = ()
+    """Of these, as pip names them, another version may make other speech: a corpus is not gone on with by it."""
 
     def missing(self) -> str:
         """Empty where the engine can run; otherwise the line that installs what it lacks (mostly ``install``)."""
         return ""
+
+    def files(self) -> Sequence[Path]:
+        """Files besides its code, such as weights: with others in their place, a corpus is not gone on with."""
+        return ()
 
 
 class Copier(Engine, ABC):
@@ -80,6 +89,10 @@ class Speaker(Engine, ABC):
     @abstractmethod
     def voices(self) -> Sequence[Voice]:
         """The voices that are installed; asked only where nothing is `missing`."""
+
+    def unusable(self) -> Mapping[str, str]:
+        """Voices that are installed and cannot be used, each with why; `voices` has none of them."""
+        return {}
 
     @abstractmethod
     def speak(self, text: str, voice: Voice, generator: np.random.Generator) -> Sound:

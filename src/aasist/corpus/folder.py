@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -14,6 +15,8 @@ from typing import Any, Self
 
 from aasist import files
 from aasist.corpus.crew import Outcome
+from aasist.corpus.fingerprints import changed as changed_sources
+from aasist.corpus.fingerprints import joined
 from aasist.corpus.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.corpus.takes import Heard, Made, unwritable
 from aasist.errors import AasistError
@@ -23,6 +26,17 @@ RECIPE, SOURCES, JOURNAL, LOCK = "recipe.toml", "sources.json", "journal.jsonl",
 
 class FolderError(AasistError):
     """A folder that cannot be built in: codes ``in_use``, ``other_recipe``, ``other_sources``, ``not_empty``, ``write``."""
+
+
+def as_begun(recipe: Recipe, place: Path) -> Recipe:
+    """The recipe, with what was held out as the folder ``place`` has it, where it was begun before generators could be."""
+    try:
+        known = (place / RECIPE).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # a new one; or it is found later
+        return recipe
+    if "held_out_by" in known:
+        return recipe
+    return dataclasses.replace(recipe, layout=dataclasses.replace(recipe.layout, held_out_by="attack"))
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Folder:
         """
         path = self.place / RECIPE
         if not path.exists():
-            self.write(SOURCES, (json.dumps(sources, indent=1, sort_keys=True) + "\n").encode())
+            self._write_sources(sources)
             self.write(RECIPE, resolved_text(recipe).encode())
             return []
         changed = differences(read_recipe(str(path)), recipe)
@@ -92,12 +106,16 @@ class Folder:
                 "other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder"
             )
         was = self._sources()
-        others = [name for name in sources if was.get(name) != sources[name]]
+        others = changed_sources(was, sources)
         if others:
             raise FolderError(
                 "other_sources",
-                f"{self.place} was begun with other {' and '.join(others)} (compare {SOURCES}): name another folder",
+                f"{self.place} was begun with other {' and other '.join(others)} (compare {SOURCES}): bring back what it was "
+                "begun with, or name another folder",
             )
+        known = joined(was, sources)
+        if known != was:  # begun before all of it was written down
+            self._write_sources(known)
         self.write(RECIPE, resolved_text(recipe).encode())
         return self._journal()
 
@@ -126,6 +144,9 @@ class Folder:
         """Remove a file of the folder, if it is there."""
         with suppress(OSError):
             (self.place / name).unlink()
+
+    def _write_sources(self, sources: Mapping[str, Any]) -> None:
+        self.write(SOURCES, (json.dumps(sources, indent=1, sort_keys=True) + "\n").encode())
 
     def _sources(self) -> dict[str, Any]:
         try:

@@ -111,8 +111,9 @@ def planned(recipe: Recipe, recordings: Sequence[Recording], engines: Mapping[st
 def divided(recordings: Sequence[Recording], layout: Layout, seed: int) -> dict[str, str]:
     """Id -> subset. Groups are whole: the largest first, each goes where the most is missing."""
     groups: dict[str, list[str]] = defaultdict(list)
+    whole = _whole(recordings, layout.whole)
     for recording in recordings:
-        groups[_group(recording, _whole(recordings, layout.whole))].append(recording.id)
+        groups[_group(recording, whole)].append(recording.id)
     shares = {TRAIN: 1.0 - layout.dev - layout.eval, DEV: layout.dev, EVAL: layout.eval}
     missing = {subset: share * len(recordings) for subset, share in shares.items() if share > 0}
     out: dict[str, str] = {}
@@ -172,7 +173,7 @@ def _attacks(recipe: Recipe, engines: Mapping[str, Engine], voices: Mapping[str,
                 of_it = [v for v in voices[name] if v.family == family and min(v.rate_hz, SAMPLE_RATE) == rate]
                 found.append((name, engine, family, len(of_it), rate))
     keys = [_key(name, family, rate) for name, _, family, _, rate in found]
-    held = _held_out(recipe, {key: item[1].kind for key, item in zip(keys, found, strict=True)})
+    held = _held_out(recipe, {key: engine for key, (_, engine, *_) in zip(keys, found, strict=True)})
     order = sorted(range(len(found)), key=lambda row: (keys[row] in held, KINDS.index(found[row][1].kind), keys[row]))
     return [
         Attack(
@@ -189,25 +190,43 @@ def _key(engine: str, family: str, rate_hz: int) -> str:
     return f"{engine}:{family}{narrow}" if family else engine
 
 
-def _held_out(recipe: Recipe, kinds: Mapping[str, str]) -> set[str]:
+def _held_out(recipe: Recipe, engines: Mapping[str, Engine]) -> set[str]:
+    """The attacks that eval alone has, of all by their keys."""
     layout = recipe.layout
     if layout.held_out is None or not layout.eval:
         return set()
     if layout.held_out:
         held: set[str] = set()
         for name in layout.held_out:
-            matching = {key for key in kinds if name in (key, key.partition(":")[0])}
+            matching = {key for key in engines if name in (key, key.partition(":")[0])}
             if not matching:
-                raise EngineError(f"layout.held_out: no attack {name!r}; there are {', '.join(sorted(kinds))}")
+                raise EngineError(f"layout.held_out: no attack {name!r}; there are {', '.join(sorted(engines))}")
             held |= matching
         return held
+    if layout.held_out_by == "generator":
+        return _generators_held_out(recipe.seed, engines)
     by_kind: dict[str, list[str]] = defaultdict(list)
-    for key, kind in kinds.items():
-        by_kind[kind].append(key)
+    for key, engine in engines.items():
+        by_kind[engine.kind].append(key)
     # A kind of one attack alone is known: otherwise training would have none of it.
     return {
         min(keys, key=lambda key: number(recipe.seed, "held out", key)) for keys in by_kind.values() if len(keys) > 1
     }
+
+
+def _generators_held_out(seed: int, engines: Mapping[str, Engine]) -> set[str]:
+    """The attacks of one generator of each kind, with those of other kinds that it makes; every kind keeps another one."""
+    generators = {key: engine.generator or engine.name for key, engine in engines.items()}
+    kinds = {engine.kind for engine in engines.values()}
+    held: set[str] = set()
+    for kind in KINDS:
+        of_kind = {generators[key] for key, engine in engines.items() if engine.kind == kind}
+        for one in sorted(of_kind, key=lambda name: number(seed, "held out", name)):
+            if of_kind & held:
+                break
+            if kinds == {engine.kind for key, engine in engines.items() if generators[key] not in {*held, one}}:
+                held.add(one)
+    return {key for key, name in generators.items() if name in held}
 
 
 def _take_id(recipe: Recipe, subset: str, recording: Recording, what: str) -> str:

@@ -19,7 +19,9 @@ class Data:
     """What the corpus is made of."""
 
     bonafide: tuple[str, ...] = key((), "recordings: [CORPUS:]PATH each, without CORPUS a manifest or a folder of them")
-    subset: str | None = key(None, "subset of the recordings; none: the one to train on where there is one, else all")
+    subset: str | None = key(
+        None, "subset of the recordings; none: the one to train on, or all where there are no subsets"
+    )
     language: str = key("", "language of the recordings that do not say theirs, such as en")
     texts: str | None = key(
         None, "what is said besides the recordings' own texts: TSV, language and text; none: built in"
@@ -90,6 +92,11 @@ class Layout:
     held_out: tuple[str, ...] | None = key(
         (), "attacks that only eval has, by engine or engine:family; empty: one of each kind; none: no attack"
     )
+    held_out_by: str = key(
+        "attack",
+        "one what of each kind, where held_out is empty; generator: all attacks of one, such as hifigan-tokens with hifigan",
+        choices=("attack", "generator"),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,10 @@ class Running:
     """How to run: no part of what the corpus is."""
 
     item_seconds: float = key(
-        300.0, "an engine that takes longer for one recording has failed on it", unit="s", low=1.0
+        300.0,
+        "an engine that takes longer for one recording has failed on it, and its programs are ended",
+        unit="s",
+        low=1.0,
     )
 
 
@@ -129,7 +139,8 @@ class Recipe:
 
 
 OPERATIONAL = ("data.bonafide", "data.texts", "data.engines", "data.vocoders")
-"""Keys that say where things lie: what they are is held by a fingerprint, so that a corpus can be built on elsewhere."""
+"""Keys that say where things lie, which may change: a corpus can be built on elsewhere. What lies there may not: of audio,
+texts, engines' files and versions of packages a fingerprint is kept (`aasist.corpus.fingerprints`)."""
 
 SHELF = Shelf(Recipe, SHIPPED)
 

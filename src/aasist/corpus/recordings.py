@@ -15,6 +15,7 @@ from aasist.corpus.recipe import Choice, Data
 from aasist.errors import AasistError
 from aasist.protocol.corpora import ALL, CORPORA, read_corpus
 from aasist.protocol.manifest import without_extension
+from aasist.protocol.subsets import EVALUATION
 from aasist.trial import Trials
 
 MANIFESTS = ("manifest.tsv", "manifest.tsv.gz", "manifest.parquet")
@@ -120,20 +121,34 @@ def _read(given: str, data: Data) -> Iterator[Recording]:
 
 
 def _trials(given: str, corpus: str, root: Path, subset: str | None) -> Trials:
-    """The trials of the subset asked for; without one of that to train on, or all where there is none of that name."""
+    """The trials of the subset asked for; without one of that to train on, or all where there are no subsets.
+
+    Raises `RecordingsError` where there are subsets and none to train on, and for one that figures are published on: that
+    takes part only where it is asked for by its own name.
+    """
     subsets = CORPORA[corpus].subsets
     if subset is None and corpus == "manifest":
-        trials = read_corpus(corpus, root, ALL)
-        column = trials.columns.get("subset")
-        subsets = () if column is None else tuple({*column.tolist()})
-        own = next((name for name in TRAIN if name in subsets), None)
-        return trials if own is None else trials.where("subset", own)
-    own = subset or next((name for name in TRAIN if name in subsets), None) or (ALL if ALL in subsets else None)
-    if own is None and subsets:
+        subsets = _subsets_of(read_corpus(corpus, root, ALL))
+    own = subset or next((name for name in TRAIN if name in subsets), None)
+    is_whole = {*subsets} <= {ALL} if corpus == "manifest" else ALL in subsets
+    if own is None and not is_whole:
         raise RecordingsError(
             "usage", f"{given}: which subset? It has {', '.join(subsets)}, and none to train on: name one (data.subset)"
         )
-    return read_corpus(corpus, root, own)
+    trials = read_corpus(corpus, root, own or ALL)
+    published = [name for name in _subsets_of(trials) if name in CORPORA[corpus].tests or EVALUATION.search(name)]
+    if published and subset not in published:
+        raise RecordingsError(
+            "usage", f"{given}: which subset? {', '.join(published)} of it {'is' if len(published) == 1 else 'are'} for "
+            "evaluation, and would be trained on: such a one takes part only where data.subset names it",
+        )  # fmt: skip
+    return trials
+
+
+def _subsets_of(trials: Trials) -> tuple[str, ...]:
+    """The names in the column ``subset``, in order; a trial without one has none."""
+    column = trials.columns.get("subset")
+    return () if column is None else tuple(filter(None, dict.fromkeys(column.tolist())))
 
 
 def _of_trials(trials: Trials, folder: Path, corpus: str, data: Data) -> Iterator[Recording]:

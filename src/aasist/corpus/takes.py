@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 from collections.abc import Collection, Iterator
@@ -12,32 +13,21 @@ import numpy as np
 import soundfile
 
 from aasist import files
-from aasist.audio.read import open_audio
 from aasist.corpus.catalogue import Places, engines
 from aasist.corpus.draws import generator
 from aasist.corpus.engine import Copier, EngineError, Sound, Speaker
-from aasist.corpus.match import (
-    active_rms,
-    band_limited,
-    fitted,
-    matched_copy,
-    matched_speech,
-    require_sound,
-    silences,
-    sounding,
-)
+from aasist.corpus.match import band_limited, fitted, matched_copy, matched_speech, require_sound, silences
 from aasist.corpus.plan import BONAFIDE, Take, Unit
-from aasist.corpus.recipe import Recipe, Span
+from aasist.corpus.program import within
+from aasist.corpus.recipe import Recipe
+from aasist.corpus.span import Cut, cut
 from aasist.corpus.spectra import resampled
 from aasist.corpus.texts import enough
 from aasist.errors import AasistError
 from aasist.session import SAMPLE_RATE, Float32
 
-CONTEXT = SAMPLE_RATE // 4
-"""Of what lies around the span a copier hears so much, so that its warm-up does not mark the ends of every copy."""
-
-TRIES = 12
-"""Places that are tried for a span; the first that speaks half of the time is taken, else the most speaking."""
+PROGRAMS_SHARE = 0.9
+"""Of ``run.item_seconds``: an engine's programs are ended before its process would have to be."""
 
 RATES_HZ = range(4_000, 192_001)
 """What an engine may return."""
@@ -118,16 +108,15 @@ class Maker:
         """
         recording = unit.recording
         try:
-            samples, facts, clipped = _read(recording.path)
-            heard = Heard(recording.source_rate or facts.source_rate, recording.source_format or facts.source_format)
             random = generator(self._recipe.seed, "take", recording.id, BONAFIDE)
-            first, span = span_of(samples, self._recipe.span, clipped, random)
+            found = cut(recording.path, self._recipe.span, random)
         except AasistError as error:
             yield LeftOut(error.message)
             return
-        yield heard
-        gain = np.float32(min(1.0, self._recipe.span.peak / float(np.max(np.abs(span)))))
-        samples, span = samples * gain, span * gain
+        yield Heard(recording.source_rate or found.source_rate, recording.source_format or found.source_format)
+        gain = np.float32(min(1.0, self._recipe.span.peak / float(np.max(np.abs(found.span)))))
+        found = dataclasses.replace(found, samples=found.samples * gain)
+        span = found.span
         partners = {
             rate: span if rate >= SAMPLE_RATE else band_limited(span, rate)
             for rate in {take.rate_hz for take in unit.takes if take.id in wanted}
@@ -142,7 +131,8 @@ class Maker:
                 continue
             yield Began(take.id)
             try:
-                made, text, rate = self._made(unit, take, samples, first, partners[take.rate_hz])
+                with within(PROGRAMS_SHARE * self._recipe.run.item_seconds):
+                    made, text, rate = self._made(unit, take, found, partners[take.rate_hz])
             except AasistError as error:
                 yield Failed(take.id, error.message)
             except Exception as error:  # of an engine, which may be anybody's
@@ -151,7 +141,7 @@ class Maker:
                 _write(path, made)
                 yield Made(take.id, seconds, text, rate)
 
-    def _made(self, unit: Unit, take: Take, samples: Float32, first: int, partner: Float32) -> tuple[Float32, str, int]:
+    def _made(self, unit: Unit, take: Take, found: Cut, partner: Float32) -> tuple[Float32, str, int]:
         """Samples of a take, what is said in it, and the rate it was spoken at."""
         if take.attack is None:
             return partner, "", 0
@@ -165,50 +155,8 @@ class Maker:
             spoken, rate = _at_16_khz(engine.speak(text, take.voice, random), take)
             return matched_speech(spoken, partner, random), text, rate
         assert isinstance(engine, Copier)
-        before = min(first, CONTEXT)
-        context = samples[first - before : first + len(partner) + CONTEXT]
-        copy, _ = _at_16_khz(engine.copy(context, random), take)
-        return matched_copy(fitted(copy[before:], len(partner)), partner), "", 0
-
-
-def span_of(samples: Float32, span: Span, clipped: float, random: np.random.Generator) -> tuple[int, Float32]:
-    """Where the span begins, and the span (N,); `AasistError` for a recording that is too short, quiet or clipped.
-
-    ``clipped`` is the share of its samples that are.
-    """
-    seconds = len(samples) / SAMPLE_RATE
-    if seconds < span.shortest_seconds:
-        raise AasistError("too_short", f"{seconds:.2f} s, {span.shortest_seconds:g} s is needed")
-    if clipped > span.most_clipped:
-        raise AasistError("clipped", f"{clipped:.1%} of it is clipped, {span.most_clipped:.1%} may be")
-    length = min(len(samples), round(span.longest_seconds * SAMPLE_RATE))
-    best, most = 0, -1.0
-    for _ in range(TRIES if length < len(samples) else 1):
-        first = int(random.integers(len(samples) - length + 1))
-        speaking = float(sounding(samples[first : first + length]).mean())
-        if speaking > most:
-            best, most = first, speaking
-        if speaking >= 0.5:
-            break
-    taken = samples[best : best + length]
-    level = active_rms(taken)
-    level_dbfs = 20 * np.log10(max(level, 1e-9))
-    if level_dbfs < span.quietest_dbfs:
-        what = "silent" if level_dbfs <= -120 else f"too quiet: {level_dbfs:.0f} dBFS"
-        raise AasistError("quiet", f"{what}, {span.quietest_dbfs:g} dBFS is needed")
-    return best, taken
-
-
-def _read(path: str) -> tuple[Float32, Heard, float]:
-    """Mono samples (N,) at 16 kHz, what they came as, and the share of clipped samples."""
-    with open_audio(path) as reader:
-        samples = np.concatenate(list(reader.blocks()))
-        levels = reader.quality
-        return (
-            samples,
-            Heard(str(reader.sample_rate), reader.container),
-            levels.clipped_samples / max(1, levels.samples),
-        )
+        copy, _ = _at_16_khz(engine.copy(found.samples.copy(), random), take)
+        return matched_copy(fitted(copy[found.first :], len(partner)), partner), "", 0
 
 
 def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:

@@ -34,6 +34,7 @@ class Codec2(Copier):
     technology = "Codec2, sinusoidal parametric codec, 8 kHz"
     licence = "LGPL-2.1"
     install = "pip install pycodec2"
+    packages = ("pycodec2",)
     rate_hz = RATE
 
     def missing(self) -> str:

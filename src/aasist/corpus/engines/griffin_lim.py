@@ -19,7 +19,7 @@ MEL_HZ, MEL_BANDS = 22_050, 100
 class GriffinLim(Copier):
     """From the linear spectrogram, of 32 or 64 ms frames."""
 
-    name = "griffin-lim"
+    name = generator = "griffin-lim"
     technology = "phase recovery, linear spectrogram"
     licence = "MIT"
 
@@ -35,6 +35,7 @@ class GriffinLimMel(Copier):
     """From 100 mel bands, as text-to-speech without a neural vocoder has it (Tacotron)."""
 
     name = "griffin-lim-mel"
+    generator = "griffin-lim"
     technology = "phase recovery, mel spectrogram"
     licence = "MIT"
     rate_hz = MEL_HZ

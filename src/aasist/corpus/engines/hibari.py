@@ -20,6 +20,7 @@ class HibariSpeaker(Speaker):
     technology = "neural, distilled from StyleTTS 2"
     licence = "Apache-2.0"
     install = "pip install hibari-tts"
+    packages = ("hibari-tts",)
 
     def missing(self) -> str:
         """The package."""

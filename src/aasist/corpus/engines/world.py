@@ -20,10 +20,11 @@ from aasist.session import SAMPLE_RATE, Float32
 class World(Copier):
     """The recording's own pitch and envelope."""
 
-    name = "world"
+    name = generator = "world"
     technology = "WORLD vocoder"
     licence = "BSD-3-Clause"
     install = "pip install pyworld"
+    packages = ("pyworld",)
 
     def missing(self) -> str:
         """Its Python binding."""
