@@ -56,7 +56,7 @@ def shipped_checkpoint(name: str) -> Path:
         raise ModelError(
             "unknown_model", f"no weights of {name!r} are shipped to train on; there are: {names or 'none'}"
         )
-    return shipped_folder() / file
+    return shipped_folder() / str(file)
 
 
 def open_model(model: str | Path, *, threads: int) -> OpenModel:

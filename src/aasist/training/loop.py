@@ -14,6 +14,7 @@ from aasist.errors import AasistError
 from aasist.model.aasist import Aasist
 from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import prepared
+from aasist.protocol.subsets import DEV, TRAIN
 from aasist.training import state
 from aasist.training.averaging import Average, estimate_norms
 from aasist.training.batches import Batch, Loader
@@ -32,7 +33,7 @@ from aasist.training.reader import Fault
 from aasist.training.recipe import Recipe
 from aasist.training.recordings import DataError, Integers
 from aasist.training.run import AVERAGED, BEST, Run
-from aasist.training.selection import DEV, TRAIN, Selected
+from aasist.training.selection import Selected
 from aasist.training.state import Progress
 from aasist.training.step import STOPS, Learner, Outcome
 from aasist.training.stopping import Asked, Stopped, stopping

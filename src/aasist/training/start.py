@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from aasist.errors import AasistError
+from aasist.protocol.subsets import DEV, TRAIN
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
 from aasist.training.distributed import Ranks, joined, ranks_here
@@ -23,7 +24,7 @@ from aasist.training.loop import End, Training
 from aasist.training.precision import resolved
 from aasist.training.recipe import Recipe
 from aasist.training.run import METRICS, STATE, Run, environment, require_no_run, require_run
-from aasist.training.selection import DEV, TRAIN, Selected, select
+from aasist.training.selection import Selected, select
 
 Answer = TypeVar("Answer")
 
