@@ -16,7 +16,7 @@ from aasist.errors import ModelError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.attention import attention
-from aasist.model.speech_encoder import FOLDERS, EncoderFacts, SpeechEncoder, find_encoder, open_encoder
+from aasist.model.speech_encoder import FOLDERS, EncoderFacts, SpeechEncoder, find_encoder, open_encoder, sha256_of
 from aasist.recipe import SSL, Architecture
 
 from .. import encoders
@@ -182,6 +182,19 @@ def test_a_checkpoint_names_its_encoder_and_finds_it_by_its_hash(
     for again in (checkpoint.load(path), checkpoint.load(path, encoder)):
         assert torch.equal(again(WAVEFORM), model(WAVEFORM))
     assert torch.equal(find_encoder(encoder.facts)(WAVEFORM, (2,))[0], encoder(WAVEFORM, (2,))[0])
+
+
+def test_what_is_wrong_with_the_encoder_that_was_wanted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = encoders.whisper_folder(tmp_path / "whisper")
+    facts = open_encoder(folder).facts
+    weights = next(folder.glob("model*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-4])
+    broken = replace(facts, sha256=sha256_of(folder))
+    monkeypatch.setenv(FOLDERS, str(folder))
+    with pytest.raises(ModelError, match="not a safetensors file"):
+        find_encoder(broken)
+    with pytest.raises(ModelError, match="of that kind, with another hash"):
+        find_encoder(facts)
 
 
 def test_an_architecture_and_its_encoder_have_to_fit(folder: Path) -> None:

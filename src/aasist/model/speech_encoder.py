@@ -133,10 +133,11 @@ def find_encoder(facts: EncoderFacts, *, deepest: int | None = None, folders: st
             if kind_of(folder) != facts.kind:
                 continue
             seen.append(folder)
-            if sha256_of(folder) == facts.sha256:
-                return open_encoder(folder, sha256=facts.sha256, deepest=deepest)
+            found = sha256_of(folder) == facts.sha256
         except ModelError:
             continue  # a folder of something else beside it
+        if found:  # what is wrong with the one that was wanted is said
+            return open_encoder(folder, sha256=facts.sha256, deepest=deepest)
     where = f"not in {given}" if given else "none is named"
     if seen:
         where += f" (of that kind, with another hash: {', '.join(map(str, seen[:4]))})"

@@ -103,7 +103,7 @@ def _from_ctranslate2(folder: Path) -> tuple[WhisperShape, dict[str, Tensor]]:
         positions, dim = state["embed_positions.weight"].shape
         layers = sum(name.endswith(".fc1.bias") for name in state)
         inner_dim, mels = len(state["layers.0.fc1.bias"]), state["conv1.weight"].shape[1]
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:  # PyTorch's own, for shapes that cannot be cut
         raise ModelError("encoder", f"{path}: not the variables of a Whisper in float16 or float32: {error}") from error
     return WhisperShape(mels, dim, inner_dim, heads, layers, positions), state
 
