@@ -48,7 +48,7 @@ def main() -> None:
         called("export", str(given.checkpoint), "-o", str(raw), *about, *hop, "--training", given.summary)
         corpus = ["--corpus", "manifest", "--root", str(given.corpus), "--subset", "dev"]
         degraded = [word for name in CONDITIONS for word in ("--condition", name)]
-        called("calibrate", "--model", str(raw), *corpus, *degraded, "-o", str(calibrated))
+        called("calibrate", "--model", str(raw), *corpus, *degraded, "--carry-over", "source", "-o", str(calibrated))
         content, notes = modelfile.read(calibrated)
         notes = replace(notes, name=given.name)
         sha256 = modelfile.write(shipped, content, notes)

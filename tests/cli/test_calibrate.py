@@ -63,6 +63,25 @@ def test_scores_become_llr_that_cost_less_and_have_the_same_error(
     assert (again["slope"], again["offset"]) == pytest.approx((1.0, 0.0), abs=1e-3)
 
 
+def test_a_map_is_made_to_carry_over_to_sources_that_were_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores, lines = tmp_path / "scores.tsv", ["id\tlabel\tsource\tscore"]
+    for source, shift in enumerate((-2.0, -0.5, 0.5, 2.0)):
+        lines += [f"b{source}{n}\tbonafide\ts{source}\t{2.0 + shift + n / 10}" for n in range(8)]
+        lines += [f"f{source}{n}\tspoof\ts{source}\t{-1.0 + shift + n / 5}" for n in range(8)]
+    write_lines(scores, lines)
+    plain = invoke(capsys, "calibrate", scores, "--json").json
+    found = invoke(capsys, "calibrate", scores, "--carry-over", "source", "--json").json
+    assert plain["carry_over"] is None
+    assert found["carry_over"]["groups"] == 4
+    assert found["slope"] == found["carry_over"]["slope"] < plain["slope"]
+    assert found["carry_over"]["carried_cllr"] < found["carry_over"]["left_out_cllr"]
+    assert "bits on each of 4 values of source" in invoke(capsys, "calibrate", scores, "--carry-over", "source").out
+    missing = invoke(capsys, "calibrate", scores, "--carry-over", "page").complaint
+    assert missing.startswith(f"{scores}: no column 'page' to carry over; there are: "), missing
+
+
 @pytest.mark.parametrize(
     ("words", "rule"),
     [

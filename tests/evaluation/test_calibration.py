@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aasist.evaluation.calibration import cllr, fit_affine, min_cllr, pav_llr, reliability
+from aasist.evaluation.calibration import cllr, fit_affine, fit_carried, min_cllr, pav_llr, reliability
 from aasist.evaluation.tally import Scale, Tally
 
 from . import slow_twin
@@ -36,6 +36,50 @@ def test_an_affine_change_of_the_scores_is_undone():
     slope, offset = fit_affine(bonafide, spoof)
     other_slope, other_offset = fit_affine(3 * bonafide + 7, 3 * spoof + 7)
     np.testing.assert_allclose(other_slope * (3 * bonafide + 7) + other_offset, slope * bonafide + offset, atol=1e-4)
+
+
+def shifting_sources(sources: int, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, labels and sources: 40 trials of each class a source, whose scores are all off by one draw."""
+    random = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(sources), 80)
+    labels = np.tile(np.repeat([True, False], 40), sources)
+    scores = (
+        np.where(labels, 1.0, -1.0) + random.normal(0, 0.7, len(labels)) + shift * random.normal(0, 1, sources)[groups]
+    )
+    return scores, labels, groups
+
+
+def test_a_map_that_carries_over_costs_less_on_sources_that_were_not_there():
+    scores, labels, groups = shifting_sources(8, shift=1.0)
+    others, their_labels, _ = shifting_sources(400, shift=1.0, seed=1)
+    plain, carried = fit_affine(scores[labels], scores[~labels]), fit_carried(scores, labels, groups)
+    assert (carried.groups, carried.slope < plain[0]) == (8, True)
+    assert carried.carried_cllr < carried.left_out_cllr
+
+    def cost(slope: float, offset: float) -> float:
+        return cllr(slope * others[their_labels] + offset, slope * others[~their_labels] + offset)
+
+    assert cost(carried.slope, carried.offset) < cost(*plain) - 0.01
+
+
+def test_where_sources_do_not_shift_the_map_is_nearly_that_of_all_of_them():
+    scores, labels, groups = shifting_sources(30, shift=0.0)
+    slope, offset = fit_affine(scores[labels], scores[~labels])
+    carried = fit_carried(scores, labels, groups)
+    assert carried.slope == pytest.approx(slope, rel=0.03)
+    assert carried.offset == pytest.approx(offset, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([0, 0, 1, 1, 1, 1], "three or more, got 2"),
+        ([0, 0, 0, 1, 1, 2], "without '0' there are trials of one class only"),
+    ],
+)
+def test_groups_that_cannot_be_left_out_are_refused(groups: list[int], message: str):
+    with pytest.raises(ValueError, match=message):
+        fit_carried([2.0, 1.0, 3.0, 0.0, -1.0, 0.5], [True, True, True, False, False, False], groups)
 
 
 def test_no_nearby_map_costs_less():

@@ -184,7 +184,9 @@ def test_a_checkpoint_names_its_encoder_and_finds_it_by_its_hash(
     assert torch.equal(find_encoder(encoder.facts)(WAVEFORM, (2,))[0], encoder(WAVEFORM, (2,))[0])
 
 
-def test_what_is_wrong_with_the_encoder_that_was_wanted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_with_the_encoder_that_was_wanted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = encoders.whisper_folder(tmp_path / "whisper")
     facts = open_encoder(folder).facts
     weights = next(folder.glob("model*.safetensors"))

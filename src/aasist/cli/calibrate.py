@@ -39,6 +39,12 @@ for evaluation, the map and the threshold would bend the measure."""
     "be repeated (aasist evaluate --list names them).",
 )
 @click.option(
+    "--carry-over",
+    metavar="COLUMN",
+    help="Column of the trials, such as source: the map that holds for values of it that it was not fitted to, rather than the "
+    "best for these.",
+)
+@click.option(
     "--point",
     type=click.Choice(["cost", "eer", "miss"]),
     default="cost",
@@ -66,6 +72,7 @@ def calibrate(
     recordings: CorpusOptions,
     model: str | None,
     degraded: tuple[str, ...],
+    carry_over: str | None,
     point: str,
     most_missed: float,
     spoof_prior: float,
@@ -84,17 +91,18 @@ def calibrate(
 
     The map is affine and strictly increasing (logistic regression, both classes weighing one half): it changes no EER.
     Cllr is given before, after, and at the best that any increasing map could reach (PAV). They are measured on the trials
-    that the map was fitted to: evaluate on others. Beside the threshold that --point chooses, the model carries those at
+    that the map was fitted to: evaluate on others. --carry-over source leaves out each source in turn, and takes back as much
+    of the map's certainty as the sources left out show to be too much. Beside the threshold that --point chooses, the model carries those at
     equal error rates and at 5 and 1 % of bona fide rejected (0.1 % from 3,000 bona fide trials), which detect --threshold
     takes by name, with 95 % intervals of their error rates by a bootstrap over speakers; copies under --condition count as
     the recordings they are of. Of a challenge's corpus, and of a manifest with subsets, the part for development is taken,
     which evaluate does not take. Exit code 1: some recordings could not be read.
     """
     from aasist.cli.figures import warn
-    from aasist.cli.fitting import scored_with_key
+    from aasist.cli.fitting import fitted, scored_with_key
     from aasist.errors import ProtocolError
     from aasist.evaluation.bootstrap import ROUNDS
-    from aasist.evaluation.calibration import cllr, fit_affine, min_cllr
+    from aasist.evaluation.calibration import cllr, min_cllr
     from aasist.evaluation.cautions import few_trials
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
@@ -117,7 +125,7 @@ def calibrate(
     found_scores = scored_with_key(scores, key, recordings, model, degraded, threads)
     trials, values, labels = found_scores.trials, found_scores.values, found_scores.labels
     try:
-        slope, offset = fit_affine(values[labels], values[~labels])
+        slope, offset, carried = fitted(found_scores, carry_over)
         llrs = np.asarray(slope * values + offset)
         before, after = (Tally.of(some[labels], some[~labels]) for some in (values, llrs))
     except ValueError as error:
@@ -148,6 +156,7 @@ def calibrate(
         "cllr_before": cllr.of(before),
         "cllr_after": cllr.of(after),
         "min_cllr": min_cllr.of(after),
+        "carry_over": None if carried is None else {"column": carry_over} | asdict(carried),
         "operating_point": vars(chosen),
         "conditions": list(found_scores.conditions),
         "points": [asdict(one) for one in named],
@@ -171,15 +180,24 @@ def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoi
     from aasist.cli.operating import in_words
 
     subset = f" of {found['subset']}" if found["subset"] else ""
+    carried = found["carry_over"]
     copies = f", as they are and under {', '.join(found['conditions'])}" if found["conditions"] else ""
     counts = f"{found['bonafide']:,} bona fide and {found['spoof']:,} spoofs{subset}{copies}"
     return "\n".join(
         [
             f"llr = {found['slope']:.4g} x score {found['offset']:+.4g}, from {counts}",
             f"Cllr {found['cllr_before']:.3f} bits before, {found['cllr_after']:.3f} after, {found['min_cllr']:.3f} at best",
+            *([] if carried is None else [_left_out(carried)]),
             f"threshold {chosen.threshold:.4f} on llr; {chosen}",
             *(f"  {point.name:8} {point.threshold:+8.3f}  {in_words(point)}" for point in named),
         ]
+    )
+
+
+def _left_out(carried: Mapping[str, Any]) -> str:
+    return (
+        f"Cllr {carried['left_out_cllr']:.3f} bits on each of {carried['groups']:,} values of {carried['column']} by the map of the"
+        f" others, {carried['carried_cllr']:.3f} as it was changed to carry over"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from aasist.errors import ProtocolError
 from aasist.trials.points import drawn_together
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aasist.cli.options import CorpusOptions, KeyOptions
+    from aasist.evaluation.calibration import Carried
     from aasist.evaluation.tally import Float64
     from aasist.runtime.detector import Detector
     from aasist.trial import Booleans, Trials
@@ -42,6 +44,24 @@ class KeyedScores:
         assert self.trials.bonafide is not None
         bonafide = int(self.trials.bonafide.sum())
         return bonafide, len(self.trials) - bonafide
+
+
+def fitted(scored: KeyedScores, carry_over: str | None) -> tuple[float, float, Carried | None]:
+    """Slope and offset of the map to llr, and where it is to carry over from values of a column to others, how it does.
+
+    Raises ``ValueError`` for scores that no map calibrates, `ProtocolError` for trials without that column.
+    """
+    from aasist.evaluation.calibration import fit_affine, fit_carried
+
+    values, labels, trials = scored.values, scored.labels, scored.trials
+    if carry_over is None:
+        return *fit_affine(values[labels], values[~labels]), None
+    if carry_over not in trials.columns:
+        there_are = ", ".join(trials.columns) or "none"
+        raise ProtocolError(f"no column {carry_over!r} to carry over; there are: {there_are}", path=trials.source)
+    of_recording = dict(zip(trials.ids.tolist(), trials.columns[carry_over].tolist(), strict=True))
+    carried = fit_carried(values, labels, [of_recording[recording] for recording in scored.recordings.tolist()])
+    return carried.slope, carried.offset, carried
 
 
 def scored_with_key(

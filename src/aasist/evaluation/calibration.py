@@ -39,6 +39,48 @@ def fit_affine(bonafide: ArrayLike, spoof: ArrayLike) -> tuple[float, float]:
     return float(slope), offset
 
 
+@dataclass(frozen=True)
+class Carried:
+    """A map ``llr = slope * score + offset`` that was fitted for groups of trials that it has not seen.
+
+    ``left_out_cllr`` is the Cllr, in bits, of each group's trials by the map that was fitted to the other groups, and
+    ``carried_cllr`` that after what those maps were changed by: what to expect of a group that is not among these.
+    """
+
+    slope: float
+    offset: float
+    groups: int
+    left_out_cllr: float
+    carried_cllr: float
+
+
+def fit_carried(scores: ArrayLike, labels: ArrayLike, groups: ArrayLike) -> Carried:
+    """Scores (N,), labels (N,) (true: bona fide) and groups (N,), such as sources -> `Carried`.
+
+    Each group's trials are mapped by `fit_affine` of all others; a second affine map, fitted to these llr, says how much too
+    sure they are, and the map of all trials is changed by it. Scores of one group shift against those of another, which a
+    map of all of them together takes for certainty. Raises ``ValueError`` where `fit_affine` does, with fewer than three
+    groups, and where all trials but one group's are of one class.
+    """
+    scores, groups = np.asarray(scores, dtype=np.float64).ravel(), np.asarray(groups).ravel()
+    labels = np.asarray(labels, dtype=bool).ravel()
+    slope, offset = fit_affine(scores[labels], scores[~labels])
+    found = np.unique(groups)
+    if len(found) < 3:
+        raise ValueError(f"to leave groups out there must be three or more, got {len(found)}")
+    llrs = np.empty_like(scores)
+    for group in found:
+        left_out = groups == group
+        rest = ~left_out
+        if not (labels[rest].any() and (~labels[rest]).any()):
+            raise ValueError(f"without {str(group)!r} there are trials of one class only")
+        its_slope, its_offset = fit_affine(scores[rest & labels], scores[rest & ~labels])
+        llrs[left_out] = its_slope * scores[left_out] + its_offset
+    share, shift = fit_affine(llrs[labels], llrs[~labels])
+    before, after = (Tally.of(some[labels], some[~labels]) for some in (llrs, share * llrs + shift))
+    return Carried(share * slope, share * offset + shift, len(found), cllr.of(before), cllr.of(after))
+
+
 def regressed(scores: Float64, bonafide: int) -> tuple[Float64, float]:
     """Scores (N, K), the first ``bonafide`` rows of bona fide trials -> weights (K,) and offset of logistic regression at a
     prior of 0.5: what minimises the Cllr of ``scores @ weights + offset``. By Newton's method."""
