@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,28 @@ def test_weights_that_do_not_fit_are_refused_before_the_run_begins(mini: Path, t
     with pytest.raises(AasistError, match=r"excitation.* is missing there and"):
         start(squeezed, tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_of_another_architecture_what_fits_is_taken_where_that_is_asked_for(
+    mini: Path, tmp_path: Path, trained: Path
+) -> None:
+    fresh = small.recipe(mini, data__start=str(trained), data__start_partly=True, model__squeeze=2)
+    torch.manual_seed(7)
+    model = Aasist(fresh.model.resolved())
+    before, theirs = (
+        {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        checkpoint.load(trained).state_dict(),
+    )
+    begun = begin_with(model, str(trained), partly=True)
+    assert begun.anew
+    assert all("excitation" in name for name in begun.anew)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name] if name in begun.anew else theirs[name]), name
+    heard = Heard()
+    start(replace(fresh, run=replace(fresh.run, steps=1)), tmp_path / "run", heard)
+    assert any(f"), {len(begun.anew)} of its tensors anew" in text for text in heard.said)
+    record = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"][0]
+    assert record["data"]["start"] == {"sha256": begun.sha256, "anew": list(begun.anew)}
 
 
 def test_what_has_no_weights_may_differ(trained: Path) -> None:

@@ -18,7 +18,7 @@ from aasist.protocol.subsets import DEV, TRAIN
 from aasist.training import state
 from aasist.training.averaging import Average, estimate_norms
 from aasist.training.batches import Batch, Loader
-from aasist.training.beginning import begin_with
+from aasist.training.beginning import Begun, begin_with
 from aasist.training.clock import Clock
 from aasist.training.development import developed
 from aasist.training.distributed import Ranks, require_divisible
@@ -78,7 +78,7 @@ class Training:
         self.progress = Progress()
         precision = resolved(recipe.precision, ranks.device)
         self.learner = Learner(recipe, ranks, precision, encoder)
-        self.start_sha256: str | None = None
+        self.begun: Begun | None = None
         self.average = None if recipe.averaging.kind == "none" else Average(self.learner.model)
         self.averaged = Aasist(recipe.model.resolved(), encoder).to(ranks.device)
         """Holds averaged weights while they are scored or written."""
@@ -102,9 +102,10 @@ class Training:
 
     def begin(self) -> None:
         """Begin with the weights that the recipe names, where it names any. Raises `RecipeError` where they cannot be had."""
-        if self.recipe.data.start is None:
+        data = self.recipe.data
+        if data.start is None:
             return
-        self.start_sha256 = begin_with(self.learner.model, self.recipe.data.start)
+        self.begun = begin_with(self.learner.model, data.start, partly=data.start_partly)
         if self.average is not None:
             self.average = Average(self.learner.model)
 

@@ -126,6 +126,10 @@ class Data:
     start: str | None = key(
         None, "checkpoint or shipped name whose weights training begins with (fine-tuning); none: drawn by the seed"
     )
+    start_partly: bool = key(
+        False,
+        "also of another architecture: what has the same name and shape there is taken, the rest begins as without it",
+    )
     encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
     dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")

@@ -108,8 +108,9 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
         data["noise"] = {"sha256": training.preparation.noise_sha256}
     # Its state holds the weights by now, so what a run began with may be gone when it goes on.
     begun = run.begun_on().get("start") if resume else None
-    if training.start_sha256 is not None:
-        begun = {"sha256": training.start_sha256}
+    if training.begun is not None:
+        anew = {"anew": list(training.begun.anew)} if training.begun.anew else {}
+        begun = {"sha256": training.begun.sha256} | anew
     if begun is not None:
         data["start"] = begun
     encoder = training.learner.model.speech_encoder
@@ -159,6 +160,8 @@ def _greeting(training: Training, ranks: Ranks, *, resumed: bool) -> str:
     teachers = () if training.learner.distillation is None else training.learner.distillation.teachers
     taught = f"; taught by {', '.join(f'{one.name} ({one.sha256[:8]})' for one in teachers)}" if teachers else ""
     begun = f"going on from step {training.progress.step:,} of" if resumed else "to take"
-    start = training.start_sha256
-    fine = "" if start is None else f"; from the weights of {training.recipe.data.start} ({start[:8]})"
+    fine = ""
+    if training.begun is not None:
+        fine = f"; from the weights of {training.recipe.data.start} ({training.begun.sha256[:8]})"
+        fine += f", {len(training.begun.anew):,} of its tensors anew" if training.begun.anew else ""
     return f"{counts}; {begun} {training.horizon:,} steps ({where}{many}){fine}{taught}"
