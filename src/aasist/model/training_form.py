@@ -162,7 +162,8 @@ class ReachedBands(torch.autograd.Function):
             with torch.enable_grad():  # of this thread
                 samples = form.heard(waveform, part).detach().requires_grad_()
                 bands = form.filtered_part(samples, band_mask, part)
-            return torch.autograd.grad(bands, samples, gradient[part.row, part.start : part.stop])[0][0]
+            found: Tensor = torch.autograd.grad(bands, samples, gradient[part.row, part.start : part.stop])[0]
+            return found[0]
 
         to_waveform = torch.zeros_like(waveform)
         for part, found in zip(parts, each(back, parts), strict=True):  # stretches overlap by what a filter reaches
