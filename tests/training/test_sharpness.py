@@ -19,8 +19,8 @@ from aasist.training.sharpness import FLOOR, ascended
 from aasist.training.step import Learner, Ready
 
 from . import small
-from .test_distributed import run, words
 from .same import lines
+from .test_distributed import run, words
 from .test_step import CPU, Scaled, batch, spoilt
 
 FP32 = Precision("fp32", CPU)
@@ -110,7 +110,7 @@ def test_a_step_takes_the_gradient_at_the_worst_point_on_the_same_batches_and_dr
     there = copy.deepcopy(twin)
     with torch.no_grad():
         for parameter, g, size in zip(there.parameters, up, sizes, strict=True):
-            parameter += 0.05 * size**2 * g / length
+            parameter.add_(0.05 * size**2 * g / length)
     expected = gradient_at(there, batches)
     assert any((one - other).abs().max() > 1e-4 for one, other in zip(expected, up, strict=True)), (
         "it moves the gradient"
