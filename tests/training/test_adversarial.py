@@ -182,9 +182,9 @@ def test_norms_that_are_frozen_stay_frozen_behind_an_attack() -> None:
 
 @pytest.mark.parametrize("kind", ["fast", "pgd"])
 def test_a_model_learns_what_is_attacked_and_is_harder_to_move_than_one_that_did_not(kind: str) -> None:
-    """On made noise: spoofs lack high frequencies, which an attack at 25 dB can give and take."""
+    """On made noise: spoofs lack high frequencies, which an attack at 15 dB can give and take."""
     rates = {"optimiser__learning_rate": 3e-3, "model__dropouts": (0.0, 0.0, 0.0, 0.0), "schedule__kind": "constant"}
-    attack = {"adversarial__kind": kind, "adversarial__pgd_steps": 2, "adversarial__snr_db": (15.0, 25.0)}
+    attack = {"adversarial__kind": kind, "adversarial__pgd_steps": 2, "adversarial__snr_db": (10.0, 20.0)}
     robust = Learner(recipe(**rates, **attack), Ranks(), FP32)
     plain = Learner(recipe(**rates, adversarial__probability=0.0), Ranks(), FP32)
     losses = []
@@ -198,10 +198,10 @@ def test_a_model_learns_what_is_attacked_and_is_harder_to_move_than_one_that_did
     found = []
     for learner in (robust, plain):
         form = prepared(learner.model.eval(), "fp32", CPU)
-        asked = Adversarial(1.0, "pgd", 5, (20.0, 20.0))
+        asked = Adversarial(1.0, "pgd", 5, (15.0, 15.0))
         moved = attacked(asked, form, waveforms, labels, None, keys(64))
         found.append(float((sign * margins(form, moved) > 0).float().mean()))
-    assert found[0] > found[1] + 0.05
+    assert found[0] > found[1] + 0.15
 
 
 def test_teachers_hear_rows_as_they_were(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from aasist.trial import Trials
     from aasist.trials.adversary import Attacked, Target
 
-WEAKEST_DB, STRONGEST_DB = 100.0, 0.0
-"""Beyond the one, changes drown in the rounding of 16 bits; beyond the other, the perturbation is louder than the speech."""
+WEAKEST_DB, STRONGEST_DB = 120.0, 0.0
+"""Beyond the one, changes drown in the rounding of float32; beyond the other, the perturbation is louder than the speech."""
 
 
 @click.command()
@@ -39,7 +39,7 @@ WEAKEST_DB, STRONGEST_DB = 100.0, 0.0
     "snrs_db",
     type=click.FloatRange(STRONGEST_DB, WEAKEST_DB),
     multiple=True,
-    default=(50.0, 40.0, 30.0),
+    default=(70.0, 60.0, 50.0, 40.0),
     show_default=True,
     metavar="DB",
     help="Level of the recording above the largest change of a sample: lower is a stronger attack. May be repeated.",
@@ -80,7 +80,7 @@ def robustness(
 ) -> None:
     """Attack MODEL on a corpus, white-box, and say how far its equal error rate rises, with intervals.
 
-    aasist robustness efficient --corpus manifest --root dev.tsv --snr 50 --snr 40
+    aasist robustness efficient --corpus manifest --root dev.tsv --snr 70 --snr 50
 
     MODEL is a shipped name or a .safetensors or .pth checkpoint (extra: train); several are attacked on the same trials.
     Every trial is pushed towards the class that it is not, by one who has the weights and follows the gradient to the

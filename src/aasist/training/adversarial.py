@@ -40,7 +40,7 @@ class Adversarial:
     )
     pgd_steps: int = key(3, "of pgd; each costs a forward and a backward pass of the rows perturbed", low=1, high=100)
     snr_db: tuple[float, float] = key(
-        (40.0, 60.0),
+        (50.0, 70.0),
         "level of the row above the largest change of a sample, drawn evenly in dB, so the radius log-uniformly",
         unit="dB", low=0.0, high=120.0,
     )  # fmt: skip
