@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,8 @@ def robustness(
     """
     if kind == "fgsm" and steps is not None:
         raise click.UsageError("--steps is of --attack pgd: fgsm is one step")
+    if not all(map(math.isfinite, snrs_db)):  # click lets what is no number pass any range
+        raise click.UsageError("--snr must be a number of dB, got nan")
     if len(set(snrs_db)) < len(snrs_db):
         raise click.UsageError(f"--snr names a strength twice: {', '.join(f'{snr:g}' for snr in snrs_db)}")
     try:
