@@ -120,7 +120,7 @@ class WhiteBox:
     def _margin(self, samples: Tensor, where: Tensor, *, with_gradient: bool = True) -> tuple[float, Tensor]:
         """Samples (1, N) and windows in it (W, T) -> the mean margin, and its gradient (1, N), zeros where not asked for."""
         total, gradient = 0.0, torch.zeros_like(samples)
-        for some in where.split(WINDOWS_AT_ONCE):
+        for some in torch.split(where, WINDOWS_AT_ONCE):
             windows = samples[0, some].requires_grad_(with_gradient)
             with torch.set_grad_enabled(with_gradient):
                 try:
