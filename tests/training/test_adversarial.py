@@ -182,19 +182,21 @@ def test_norms_that_are_frozen_stay_frozen_behind_an_attack() -> None:
 
 @pytest.mark.parametrize("kind", ["fast", "pgd"])
 def test_a_model_learns_what_is_attacked_and_is_harder_to_move_than_one_that_did_not(kind: str) -> None:
-    """On made noise: spoofs lack high frequencies, which an attack at 15 dB can give and take."""
+    """On made noise: spoofs lack high frequencies, which an attack at 15 dB can give and take.
+
+    The loss under attack is no measure of that: the attack grows with what the model knows.
+    """
     rates = {"optimiser__learning_rate": 3e-3, "model__dropouts": (0.0, 0.0, 0.0, 0.0), "schedule__kind": "constant"}
     attack = {"adversarial__kind": kind, "adversarial__pgd_steps": 2, "adversarial__snr_db": (10.0, 20.0)}
     robust = Learner(recipe(**rates, **attack), Ranks(), FP32)
     plain = Learner(recipe(**rates, adversarial__probability=0.0), Ranks(), FP32)
-    losses = []
     for number in range(60):
         batch = ready(16, number, 2_000)
-        losses.append(robust.take([batch], number, 100).loss)
+        robust.take([batch], number, 100)
         plain.take([replace(batch, attack_keys=None)], number, 100)
-    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     waveforms, labels = (of[:, :2_000] if of.ndim == 2 else of for of in voices(64, seed=999))
     sign = torch.where(labels == 1, 1.0, -1.0)
+    assert float((sign * margins(robust.model, waveforms) > 0).float().mean()) > 0.95
     found = []
     for learner in (robust, plain):
         form = prepared(learner.model.eval(), "fp32", CPU)
