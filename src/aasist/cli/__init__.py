@@ -19,6 +19,7 @@ VERBS = {
     "metrics": "Error rates, costs and calibration of a score file.",
     "compare": "Is one score file better than another?",
     "fuse": "Average the score files of several models, or fit their weights on dev.",
+    "robustness": "How far does the error rate rise under attacks by one who knows the model?",
     "sasv": "a-DCF and t-EER of scores of spoofing-robust speaker verification.",
     "calibrate": "Map scores to calibrated llr, and choose the threshold.",
     "train": "Train a model by a recipe; stop and resume as you like.",

@@ -158,7 +158,7 @@ def stress_table(rows: Iterable[StressRow]) -> Table:
         else:
             paired = NOTHING if row.paired is None else f"{row.paired:,}"
             counts = (f"{row.bonafide:,}", f"{row.spoof:,}", f"{row.unscored:,}", paired)
-            cells.append((*about, *counts, percent(row.eer, row.interval, unit=""), _change(row), ""))
+            cells.append((*about, *counts, percent(row.eer, row.interval, unit=""), change_text(row), ""))
     headers = (
         "condition",
         "group",
@@ -193,7 +193,7 @@ def worst_condition(rows: Iterable[StressRow]) -> str:
         if all(row.eer is None or row.unavailable is not None for row in rows):
             return "No condition has an equal error rate."
         return "No condition raises the equal error rate."
-    change = "" if worst.change is None else f"; {_change(worst, ' points')} against the recordings as they are"
+    change = "" if worst.change is None else f"; {change_text(worst, ' points')} against the recordings as they are"
     return f"Worst condition: {worst.condition}, EER {percent(worst.eer, worst.interval)}{change}."
 
 
@@ -294,7 +294,8 @@ def _breakdown_row(name: str, figures: Figures, with_tdcf: bool) -> tuple[str, .
     return (*cells, percent(figures.false_acceptance, limits.get("false_acceptance"), unit=""))
 
 
-def _change(row: StressRow, unit: str = "") -> str:
+def change_text(row: StressRow, unit: str = "") -> str:
+    """The change of an EER in points, with its interval where there is one."""
     if row.change is None:
         return NOTHING
     return f"{round(100 * row.change, 2) + 0.0:+.2f}{unit}" + _limits(row.change_interval, 2, 100)

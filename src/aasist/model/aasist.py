@@ -102,7 +102,7 @@ class Aasist(nn.Module):
         return functional.normalize(embedding, dim=1) if self.architecture.readout == "cosine" else embedding
 
     def prosodic(self, waveform: Tensor) -> Tensor | None:
-        """Waveform (B, T) -> prosodic frames (B, F, 8); None for a model that takes none."""
+        """Waveform (B, T) -> prosodic frames (B, F, 8), through which no gradient goes; None for a model that takes none."""
         if self.prosody is None:
             return None
         with torch.no_grad():
@@ -120,6 +120,9 @@ class Aasist(nn.Module):
         if self.front is not None:
             projected: Tensor = self.front(self.levelled(waveform))
             return projected
+        if waveform.requires_grad:  # somebody asks how the waveform would have to change
+            reached: Tensor = self.sinc(self.levelled(waveform), band_mask)
+            return reached
         # The sinc layer has no weights and its input needs none: nothing of it is kept for the backward pass.
         with torch.no_grad():
             bands: Tensor = self.sinc(self.levelled(waveform), band_mask)

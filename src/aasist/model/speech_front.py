@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Self
 
 import torch
@@ -35,7 +36,8 @@ class SpeechFront(nn.Module):
         return self._held[0]
 
     def forward(self, waveform: Tensor) -> Tensor:
-        with torch.no_grad():
+        # The encoder does not learn, but an attack on the waveform goes through it.
+        with nullcontext() if waveform.requires_grad else torch.no_grad():
             states = [functional.layer_norm(state, state.shape[-1:]) for state in self.encoder(waveform, self.layers)]
         mixed = states[0]
         if self.mix is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from aasist.model.aasist import Aasist
 from aasist.model.encoder import ResidualBlock
@@ -65,6 +66,8 @@ class StretchedForm(PlainForm):
         a = model.architecture
         sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool, fewest_folded=1)
         self.sinc = sinc.to(model.spectral_position.dtype)
+        self._hop = a.sinc_stride * a.front_pool[1]
+        self._frame = (a.front_pool[1] - 1) * a.sinc_stride + a.kernel_samples
 
     def features_and_logits(self, waveform: Tensor, band_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         model = self.model
@@ -79,20 +82,41 @@ class StretchedForm(PlainForm):
 
     def _bands(self, waveform: Tensor, band_mask: Tensor | None) -> Tensor:
         """Waveform (B, T) -> pooled sinc bands (B, T', F)."""
-        a = self.model.architecture
-        hop, outputs = a.sinc_stride * a.front_pool[1], a.front_pool[1]
-        frame = (outputs - 1) * a.sinc_stride + a.kernel_samples
-        frames = (waveform.shape[1] - frame) // hop + 1
-        bands = waveform.new_empty(len(waveform), frames, a.spectral_nodes)
+        if waveform.requires_grad:
+            reached: Tensor = ReachedBands.apply(waveform, self, band_mask)  # type: ignore[no-untyped-call]
+            return reached
+        return self.filtered(waveform, band_mask)
 
-        def filtered(part: Stretch) -> None:
-            row, start, stop = part
-            samples = waveform[row : row + 1, start * hop : (stop - 1) * hop + frame]
-            mask = band_mask if band_mask is None or band_mask.ndim == 1 else band_mask[row : row + 1]
-            bands[row, start:stop] = self.sinc(samples, mask)[0].T
+    def filtered(self, waveform: Tensor, band_mask: Tensor | None) -> Tensor:
+        """The same, through which no gradient goes."""
+        parts = self.sinc_stretches(waveform)
+        bands = waveform.new_empty(len(waveform), parts[-1].stop, self.model.architecture.spectral_nodes)
 
-        for _ in each(filtered, stretches(len(waveform), frames, 4 * a.bands * outputs)):
+        def work(part: Stretch) -> None:
+            bands[part.row, part.start : part.stop] = self.filtered_part(self.heard(waveform, part), band_mask, part)
+
+        for _ in each(work, parts):
             pass
+        return bands
+
+    def sinc_stretches(self, waveform: Tensor) -> list[Stretch]:
+        """Stretches of the pooled bands of a waveform (B, T)."""
+        a = self.model.architecture
+        frames = (waveform.shape[1] - self._frame) // self._hop + 1
+        return stretches(len(waveform), frames, 4 * a.bands * a.front_pool[1])
+
+    def heard_samples(self, part: Stretch) -> slice:
+        """The samples that a stretch of the bands is made of."""
+        return slice(part.start * self._hop, (part.stop - 1) * self._hop + self._frame)
+
+    def heard(self, waveform: Tensor, part: Stretch) -> Tensor:
+        """Those of a waveform (B, T): (1, n)."""
+        return waveform[part.row : part.row + 1, self.heard_samples(part)]
+
+    def filtered_part(self, samples: Tensor, band_mask: Tensor | None, part: Stretch) -> Tensor:
+        """What a stretch hears (1, n) -> its bands (steps, F)."""
+        mask = band_mask if band_mask is None or band_mask.ndim == 1 else band_mask[part.row : part.row + 1]
+        bands: Tensor = self.sinc(samples, mask)[0].T
         return bands
 
     def _through(self, block: ResidualBlock, maps: Tensor) -> Tensor:
@@ -116,6 +140,35 @@ class StretchedForm(PlainForm):
             out = out * gains[:, None, None].to(out.dtype)
         result: Tensor = out
         return result
+
+
+class ReachedBands(torch.autograd.Function):
+    """Waveform (B, T) -> pooled sinc bands (B, T', F) of a form, and the gradient back to the waveform, which an attack asks
+    for and training does not: nothing but the waveform is kept, a stretch is made again in cache."""
+
+    @staticmethod
+    def forward(ctx: Any, waveform: Tensor, form: StretchedForm, band_mask: Tensor | None) -> Tensor:
+        ctx.save_for_backward(waveform)
+        ctx.form, ctx.band_mask = form, band_mask
+        return form.filtered(waveform, band_mask)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (waveform,), form, band_mask = ctx.saved_tensors, ctx.form, ctx.band_mask
+        parts = form.sinc_stretches(waveform)
+
+        def back(part: Stretch) -> Tensor:
+            with torch.enable_grad():  # of this thread
+                samples = form.heard(waveform, part).detach().requires_grad_()
+                bands = form.filtered_part(samples, band_mask, part)
+            found: Tensor = torch.autograd.grad(bands, samples, gradient[part.row, part.start : part.stop])[0]
+            return found[0]
+
+        to_waveform = torch.zeros_like(waveform)
+        for part, found in zip(parts, each(back, parts), strict=True):  # stretches overlap by what a filter reaches
+            to_waveform[part.row, form.heard_samples(part)] += found
+        return to_waveform, None, None
 
 
 def prepared(model: Aasist, precision: str, device: torch.device | str) -> PlainForm:

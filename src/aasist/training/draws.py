@@ -37,6 +37,8 @@ class Purpose(enum.IntEnum):
     """Weights at the start."""
     BANK = 9
     """Which recordings of noise, rooms and speech are kept."""
+    ATTACK = 10
+    """Which rows are perturbed, how far, and from where."""
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

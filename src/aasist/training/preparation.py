@@ -58,7 +58,9 @@ class Preparation:
         waveforms, labels = self._augmenter(waveforms, keys, labels)
         mask = band_masks(self._recipe.augment, row_keys(seed, Purpose.BAND_MASK, epoch, batch.draws), self._bands)
         mask = None if mask is None else mask.to(self._device)
-        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number, clean)
+        # By position: the members of a pair may share their draws, and are each attacked for themselves.
+        attack = row_keys(seed, Purpose.ATTACK, epoch, batch.positions) if self._recipe.adversarial.wanted else None
+        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number, clean, attack)
 
 
 def _speech(train: Trials, crop: Crop, seed: int) -> Iterator[Float32]:

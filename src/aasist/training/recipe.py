@@ -14,6 +14,7 @@ from aasist.errors import ModelError
 from aasist.keys import RecipeError, key, section, values_of
 from aasist.recipe import ARCHITECTURES, FRONTS, SINC, Architecture
 from aasist.recipefile import Shelf, in_toml
+from aasist.training.adversarial import Adversarial
 from aasist.training.augment.recipe import AugmentRecipe
 from aasist.training.averaging import Averaging
 from aasist.training.batches import Loading
@@ -147,6 +148,15 @@ class Optimiser:
     accumulate: int = key(1, "batches to one step; the loss is weighted over all of them", unit="batches", low=1)
     freeze_norms: bool = key(False, "batch norms stay as they are at the start: neither statistics nor weights move")
     sync_norms: bool = key(False, "batch norms see the batch of all ranks (CUDA only)")
+    sharpness: float = key(
+        0.0,
+        "sharpness-aware minimisation (Foret et al., ICLR 2021): the gradient is that at the worst point so far from the"
+        " weights, such as 0.05, by a second pass; 0: off",
+        low=0.0,
+    )
+    sharpness_adaptive: bool = key(
+        False, "that distance counts relative to each weight (Kwon et al., ICML 2021), and is larger then, such as 0.5"
+    )
 
 
 @dataclass(frozen=True)
@@ -178,6 +188,7 @@ class Recipe:
     sampling: Sampling = section(Sampling)
     crop: Crop = section(Crop)
     augment: AugmentRecipe = section(AugmentRecipe)
+    adversarial: Adversarial = section(Adversarial)
     loss: Loss = section(Loss)
     teachers: Teaching = section(Teaching)
     optimiser: Optimiser = section(Optimiser)
@@ -202,6 +213,10 @@ class Recipe:
             raise RecipeError("teachers.pair_weight is of the members of pairs: set sampling.mode to pairs too")
         if self.optimiser.clip_norm == 0:
             raise RecipeError("optimiser.clip_norm must be above 0, or none, got 0")
+        if self.optimiser.sharpness_adaptive and not self.optimiser.sharpness:
+            raise RecipeError(
+                "optimiser.sharpness_adaptive says how optimiser.sharpness counts, which is 0: set it, such as 0.5"
+            )
         if not self.loss.bonafide_weight + self.loss.spoof_weight > 0:
             raise RecipeError("loss.bonafide_weight and loss.spoof_weight are both 0: nothing would be learnt")
         if self.schedule.kind == "cosine" and self.schedule.lowest_learning_rate > self.optimiser.learning_rate:

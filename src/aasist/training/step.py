@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,16 @@ from aasist.errors import AasistError
 from aasist.model.aasist import Aasist
 from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import PlainForm, prepared
+from aasist.training.adversarial import attacked
 from aasist.training.averaging import norms_of
 from aasist.training.distillation import distillation_of
 from aasist.training.distributed import Ranks
-from aasist.training.draws import Purpose, generator, seed_dropout
+from aasist.training.draws import Integers, Purpose, generator, seed_dropout
 from aasist.training.loss import Total, loss_of, total_of
 from aasist.training.precision import Precision
 from aasist.training.recipe import Recipe
 from aasist.training.schedule import learning_rate
+from aasist.training.sharpness import ascended, norm_of
 from aasist.training.state import named, optimiser_tensors, restore_optimiser, under
 
 
@@ -30,7 +32,7 @@ class Ready:
 
     ``waveforms`` (B, T), ``labels`` (B,) 1 = bona fide, ``mask`` (B, bands) or None, ``pairs`` (P, 2) of rows of the
     batch, bona fide first. ``number`` is that of the batch in the epoch. ``clean`` (B, T): before augmentation, where
-    somebody hears that.
+    somebody hears that. ``attack_keys`` (B,) of the draws of what perturbs rows, where something does.
     """
 
     waveforms: Tensor
@@ -40,6 +42,7 @@ class Ready:
     epoch: int
     number: int
     clean: Tensor | None = None
+    attack_keys: Integers | None = None
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,18 @@ class Learner:
         rate = learning_rate(self.recipe.schedule, self.recipe.optimiser.learning_rate, step, horizon)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        batches = [self._attacked(batch) for batch in batches]
         self._train_mode()
         self.optimiser.zero_grad(set_to_none=False)
         before = [statistics.clone() for statistics in self.statistics]
         total, together = self._total(batches)
+        taken = [batch for batch, by_all in zip(batches, together, strict=True) if by_all and len(batch.labels)]
         sums = torch.tensor([0.0, faults, *(stop == reason for reason in STOPS)], device=self.ranks.device)
-        for batch, taken in zip(batches, together, strict=True):
-            if taken and len(batch.labels):
-                seed_dropout(self.recipe.seed, batch.epoch, batch.number, self.ranks.rank)
-                loss = self._loss(batch, total)
-                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                sums[0] += loss.detach()
-        self._sum_over_ranks(sums)
+        sums[0] = self._backward(taken, total)
+        self._sum_over_ranks([*self.statistics, sums])
+        for statistics in self.statistics:
+            statistics.div_(self.ranks.world)
+        self._sharpen(taken, total)
         self.scaler.unscale_(self.optimiser)
         most = self.recipe.optimiser.clip_norm
         norm = float(nn.utils.clip_grad_norm_(self.parameters, math.inf if most is None else most))
@@ -119,6 +122,48 @@ class Learner:
         self.scaler.update()  # in fp16: lower after what was not finite, higher after long enough without
         stop = next((reason for reason, count in zip(STOPS, asked, strict=True) if count), "")
         return Outcome(value, norm, rate, skipped, stop, round(faulty))
+
+    def _attacked(self, batch: Ready) -> Ready:
+        """The batch with the rows perturbed that the recipe wants perturbed. Teachers hear them as they were: what misleads
+        the student may mislead them."""
+        if batch.attack_keys is None or not len(batch.labels):
+            return batch
+        self.whole.eval()
+        waveforms = attacked(
+            *(self.recipe.adversarial, self.form, batch.waveforms, batch.labels, batch.mask, batch.attack_keys),
+            scaled=self.scaler.scale,
+        )
+        heard = batch.waveforms if batch.clean is None and self.distillation is not None else batch.clean
+        return replace(batch, waveforms=waveforms, clean=heard)
+
+    def _backward(self, batches: Sequence[Ready], total: Total) -> float | Tensor:
+        """Add the gradients of the batches, scaled where the precision is, to those there are -> their loss."""
+        sum_: float | Tensor = 0.0
+        for batch in batches:
+            seed_dropout(self.recipe.seed, batch.epoch, batch.number, self.ranks.rank)
+            loss = self._loss(batch, total)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            sum_ = sum_ + loss.detach()
+        return sum_
+
+    def _sharpen(self, batches: Sequence[Ready], total: Total) -> None:
+        """Put the gradients at the worst point near the weights in the place of those at the weights, where the recipe
+        wants that: of the same batches and the same dropout.
+
+        Running statistics stay those of the weights. Gradients that are not finite stay too: there is no such point, and
+        the step will be skipped.
+        """
+        keys = self.recipe.optimiser
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if not keys.sharpness or not bool(norm_of(gradients).isfinite()):
+            return
+        buffers = [buffer for norm in norms_of(self.model) for buffer in norm.buffers()]
+        kept = [buffer.clone() for buffer in buffers]
+        with ascended(self.parameters, keys.sharpness, adaptive=keys.sharpness_adaptive):
+            self._backward(batches, total)
+        for buffer, before in zip(buffers, kept, strict=True):
+            buffer.copy_(before)
+        self._sum_over_ranks([])
 
     def _loss(self, batch: Ready, total: Total) -> Tensor:
         """What a batch adds to the loss of the step ()."""
@@ -150,13 +195,11 @@ class Learner:
         weight, pairs = totals.sum(0).clamp_min(1e-12)
         return Total(weight, pairs), together
 
-    def _sum_over_ranks(self, sums: Tensor) -> None:
-        """Gradients and ``sums`` become those of all ranks, running statistics the mean of theirs."""
+    def _sum_over_ranks(self, others: Sequence[Tensor]) -> None:
+        """Gradients, and ``others``, become the sums of all ranks."""
         if self.ranks.world > 1:
             gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-            self.ranks.sum_([*gradients, *self.statistics, sums])
-            for statistics in self.statistics:
-                statistics.div_(self.ranks.world)
+            self.ranks.sum_([*gradients, *others])
 
     def _train_mode(self) -> None:
         self.whole.train()

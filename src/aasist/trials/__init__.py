@@ -1,1 +1,1 @@
-"""Scoring the trials of a corpus: as they are, under stress, and explained."""
+"""Scoring the trials of a corpus: as they are, under stress, under attack, and explained."""

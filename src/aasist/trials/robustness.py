@@ -60,7 +60,8 @@ def stress_rows(
         scores = next(scored)
         if condition.name == CLEAN:
             clean = scores
-        yield _row(condition, scores, clean, trials.bonafide, speakers, choices)
+        about = condition.name, condition.group, condition.description
+        yield row_of(*about, scores, clean, trials.bonafide, speakers, choices)
 
 
 def clean_first(conditions: Sequence[Condition]) -> list[Condition]:
@@ -110,21 +111,25 @@ def _scorer(detector: Detector, first_window: bool) -> Callable[[Float32], float
     return score
 
 
-def _row(
-    condition: Condition,
+def row_of(
+    name: str,
+    group: str,
+    description: str,
     scores: Float64,
     clean: Float64 | None,
     bonafide: NDArray[np.bool_],
     speakers: NDArray[Any] | None,
     choices: Choices,
 ) -> StressRow:
+    """The EER of trials by their ``scores`` (N,), NaN where there is none, under what ``name`` is; and its change against
+    their ``clean`` scores (N,), which are those of `CLEAN` itself, or None where they are not known."""
     scored = np.isfinite(scores)
     labels, values = bonafide[scored], scores[scored]
     accepted = int(labels.sum())
     row = StressRow(
-        condition.name,
-        condition.group,
-        condition.description,
+        name,
+        group,
+        description,
         accepted,
         len(labels) - accepted,
         len(scores) - len(labels),
@@ -140,7 +145,7 @@ def _row(
     row = replace(row, paired=int(both.sum()))
     if not _both_classes(bonafide[both]):
         return row
-    if condition.name == CLEAN:
+    if name == CLEAN:
         return replace(row, change=0.0)
     labels, under, before = bonafide[both], scores[both], clean[both]
     if not choices.rounds:
