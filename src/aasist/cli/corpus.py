@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.audition import audition
 from aasist.cli.folds import folds
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def corpus() -> None:
 
 
 corpus.add_command(folds)
+corpus.add_command(audition)
 
 
 @corpus.command()
@@ -63,7 +66,7 @@ def build(
 
     The folder is laid out as ASVspoof 2019 LA is, with a manifest beside it: aasist train and aasist evaluate take either
     (--corpus asvspoof2019-la --root DIR, --data DIR/manifest.tsv). Stopped in any way, the same command goes on. Exit code
-    1: some recordings or takes could not be used; all others were made.
+    1: some recordings or takes could not be used; all others were made. 130 or 143: stopped by Ctrl-C or SIGTERM.
     """
     if listing:
         from aasist.cli.recipekeys import say_keys
@@ -85,8 +88,18 @@ def build(
     from aasist.corpus.build import build as built
     from aasist.runtime.threads import available_threads
 
-    with Progress() as progress:
-        summary = built(chosen, out, progress, jobs=available_threads() if jobs is None else jobs)
+    progress = Progress()
+    try:
+        with progress:
+            summary = built(chosen, out, progress, jobs=available_threads() if jobs is None else jobs)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, SIGTERM
+        if progress.reached is None:
+            raise
+        done, total = progress.reached
+        click.echo(f"{out}: stopped after {done:,} of {total:,} recordings; go on with the same command", err=True)
+        click.get_current_context().exit(
+            128 + (signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
+        )
     say_summary(summary)
     if summary.left_out or summary.failed:
         click.get_current_context().exit(1)
@@ -155,6 +168,12 @@ def say_summary(summary: Summary) -> None:
     for engine, count in sorted(summary.failed.items()):
         stopped = " and was stopped" if engine in summary.stopped else ""
         click.echo(f"aasist: {engine} failed on {count:,}{stopped}; first on {summary.reasons[engine]}", err=True)
+    if own := sorted({*summary.own} & {*summary.failed}):
+        click.echo(
+            f"aasist: to look into it: aasist corpus try {own[0]} ... shows the traceback on one recording; "
+            "aasist corpus build ... --jobs 0 runs it in this process, with a debugger",
+            err=True,
+        )
     if summary.left_out:
         click.echo(f"aasist: {len(summary.left_out):,} recordings were left out", err=True)
         for name, reason in list(summary.left_out.items())[:NAMED]:

@@ -13,6 +13,7 @@ from aasist.corpus import catalogue
 from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
+from aasist.corpus.faults import is_of_file
 from aasist.corpus.fingerprints import sources_of
 from aasist.corpus.folder import Done, Folder, as_begun
 from aasist.corpus.layout import rows_of, write_layout
@@ -36,7 +37,7 @@ class Listener(Protocol):
         """A sentence."""
 
     def went(self, done: int, total: int, takes: int) -> None:
-        """So many of the recordings are done, and takes made since the start of this run."""
+        """So many of the recordings are done, and takes made since the start of this run; said once before the first."""
 
 
 class Silent:
@@ -58,6 +59,8 @@ class Summary:
     failed: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     """Engine -> its first failure, with the recording."""
+    own: tuple[str, ...] = ()
+    """Engines from files of the user's."""
     stopped: dict[str, str] = field(default_factory=dict)
     """Engine -> why it was stopped."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -73,6 +76,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
     """
     recordings = read_recordings(recipe.data)
     engines = _engines(recipe, listener)
+    own = tuple(name for name, engine in engines.items() if is_of_file(engine))
     texts = read_texts(recipe.data.texts)
     recipe = as_begun(_resolved(recipe, engines), place)
     taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
@@ -88,11 +92,12 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
             listener.say(
                 f"{name} has changed, and had made nothing here: its {_counted(failures, 'failure')} forgotten"
             )
-        work = _Work(folder, plan, Summary(place), listener)
+        work = _Work(folder, plan, Summary(place, own=own), listener)
         for done in begun.so_far:
             work.count(done)
         remaining = work.remaining()
         listener.say(_greeting(plan, engines, len(plan.units) - len(remaining)))
+        listener.went(len(plan.units) - len(remaining), len(plan.units), 0)
         crew = Workers(recipe, place, jobs) if jobs else Alone(recipe, place)
         for outcome in crew.outcomes(remaining, work.wanted):
             work.accept(outcome)
