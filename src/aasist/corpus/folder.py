@@ -21,6 +21,7 @@ from aasist.corpus.plan import Plan
 from aasist.corpus.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.corpus.takes import Heard, Made, unwritable
 from aasist.errors import AasistError
+from aasist.keys import shown
 
 RECIPE, SOURCES, JOURNAL, LOCK = "recipe.toml", "sources.json", "journal.jsonl", ".lock"
 
@@ -127,7 +128,10 @@ class Folder:
             return Begun([], {})
         changed = differences(read_recipe(str(path)), recipe)
         if changed:
-            named = "; ".join(f"{name}: {was!r} there, {now!r} now" for name, (was, now) in changed.items())
+            named = "; ".join(
+                f"{name}: {shown(was) or 'empty'} there, {shown(now) or 'empty'} now"
+                for name, (was, now) in changed.items()
+            )
             raise FolderError(
                 "other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder"
             )
