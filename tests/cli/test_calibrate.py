@@ -383,3 +383,16 @@ def test_errors_of_scores_with_a_protocol_name_the_scores(tmp_path: Path, capsys
     scores, key = two_columns(tmp_path / "scores.txt", trials), protocol_2019(tmp_path / "key.txt", trials)
     complaint = invoke(capsys, "calibrate", scores, "--protocol", key).complaint
     assert complaint.startswith(f"{scores}: bona fide trials score no higher")
+
+
+def test_a_map_fitted_to_few_is_said_to_be_too_sure_and_what_was_written_is_named(
+    root: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.onnx"
+    done = invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", output)
+    assert f"{output}: written, the calibrated model: aasist detect --model {output}" in done.err
+    assert any("a map that is fitted to so few is likely too sure of itself" in line for line in done.err)
+    assert not any("written" in line for line in invoke(capsys, "calibrate", *la(root, loudness_onnx)).err)
+
+    scores, llrs = four_columns(tmp_path / "raw.txt", made()), tmp_path / "llr.tsv"
+    assert invoke(capsys, "calibrate", scores, "-o", llrs).err == [f"{llrs}: written, the calibrated scores"]

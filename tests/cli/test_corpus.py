@@ -165,7 +165,20 @@ def test_where_an_engine_of_ones_own_fails_the_ways_to_look_into_it_are_said_onc
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["corpus", "build", "copies", "--bonafide", str(manifest), "-o", str(tmp_path / "c"), *MINI[:2]]
-    assert run([*words, "--jobs", "0", "choice.most=2", "copies.engines=rough,deaf,broken", "layout.eval=0"]) == 1
+    assert (
+        run(
+            [
+                *words,
+                "--jobs",
+                "0",
+                "choice.most=2",
+                "copies.engines=rough,deaf,broken",
+                "copies.per_recording=3",
+                "layout.eval=0",
+            ]
+        )
+        == 1
+    )
     said = capsys.readouterr().err
     assert "no such luck (mini.py:" in said
     assert said.count("aasist: to look into it: aasist corpus try broken ...") == 1

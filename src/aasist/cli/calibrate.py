@@ -103,7 +103,7 @@ def calibrate(
     from aasist.errors import ProtocolError
     from aasist.evaluation.bootstrap import ROUNDS
     from aasist.evaluation.calibration import cllr, min_cllr
-    from aasist.evaluation.cautions import few_trials
+    from aasist.evaluation.cautions import few_to_fit
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
     from aasist.runtime.threads import available_threads
@@ -131,7 +131,7 @@ def calibrate(
     except ValueError as error:
         raise ProtocolError(str(error), path=scores or trials.source) from error
     bonafide, spoofs = found_scores.counts
-    warn(few_trials(bonafide, spoofs))
+    warn(few_to_fit(bonafide, spoofs))
     named = named_points(
         llrs,
         labels,
@@ -171,6 +171,11 @@ def calibrate(
         from aasist.protocol.scores import write_scores
 
         write_scores(output, trials, llrs, "tsv")
+    if output is not None:
+        what = "the calibrated scores" if model is None else f"the calibrated model: aasist detect --model {output}"
+        click.echo(f"{output}: written, {what}", err=True)
+    if plot is not None:
+        click.echo(f"{plot}: drawn, the reliability before and after", err=True)
     click.echo(json.dumps(found, allow_nan=False) if as_json else said(found, chosen, named))
     click.get_current_context().exit(1 if found_scores.unreadable else 0)
 
