@@ -390,9 +390,13 @@ def test_a_map_fitted_to_few_is_said_to_be_too_sure_and_what_was_written_is_name
 ) -> None:
     output = tmp_path / "mine.onnx"
     done = invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", output)
-    assert f"{output}: written, the calibrated model: aasist detect --model {output}" in done.err
-    assert any("a map that is fitted to so few is likely too sure of itself" in line for line in done.err)
-    assert not any("written" in line for line in invoke(capsys, "calibrate", *la(root, loudness_onnx)).err)
+    assert done.out.splitlines()[-1] == f"{output}: the calibrated model"
+    assert any("A map that is fitted to so few is likely too sure of itself" in line for line in done.err)
+    assert "calibrated model" not in invoke(capsys, "calibrate", *la(root, loudness_onnx)).out
 
     scores, llrs = four_columns(tmp_path / "raw.txt", made()), tmp_path / "llr.tsv"
-    assert invoke(capsys, "calibrate", scores, "-o", llrs).err == [f"{llrs}: written, the calibrated scores"]
+    done = invoke(capsys, "calibrate", scores, "-o", llrs)
+    assert done.out.splitlines()[-1] == f"{llrs}: the calibrated scores"
+    assert not done.err
+    assert invoke(capsys, "calibrate", scores, "-o", llrs, "--json").json["output"] == str(llrs)
+    assert invoke(capsys, "calibrate", scores, "--json").json["output"] is None

@@ -75,13 +75,59 @@ def test_what_it_makes_is_trained_on_in_both_layouts_and_evaluated(
 def test_the_engines_are_listed_with_what_they_lack(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["corpus", "engines", "--engine", str(spoken.ENGINES)]) == 0
     said = capsys.readouterr().out
-    assert "beeper  tts, tones, 3 voices in de, en; licence CC0-1.0" in said
-    assert "absent  vocoder, ; licence not stated\n  missing: pip install absent" in said
+    assert "beeper (mini.py)  tts, tones, 3 voices in de, en; licence CC0-1.0" in said
+    assert "absent (mini.py)  vocoder; licence not stated\n  missing: pip install absent" in said
     assert run(["corpus", "engines", "--engine", str(spoken.ENGINES), "--json"]) == 0
     listed = {facts["name"]: facts for facts in map(json.loads, capsys.readouterr().out.splitlines())}
     assert listed["beeper"]["languages"] == ["de", "en"]
     assert listed["lpc"]["missing"] is None
     assert listed["lpc"]["voices"] is None
+
+
+POLYGLOT = """
+from aasist.corpus.engine import Speaker, Voice
+
+class Polyglot(Speaker):
+    name = "polyglot"
+    speak = print
+
+    def voices(self):
+        return [Voice(f"v{number}", f"a{letter}") for number, letter in enumerate("abcdefghij")]
+
+class Single(Speaker):
+    name = "single"
+    speak = print
+
+    def voices(self):
+        return [Voice("one", "en")]
+"""
+
+
+def test_of_many_languages_the_first_and_their_number_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(POLYGLOT)
+    assert run(["corpus", "engines", "--engine", str(file)]) == 0
+    said = capsys.readouterr().out
+    many = "10 voices in 10 languages: aa, ab, ac, ad, ae, af, ag, ah, ... (--json lists them)"
+    assert f"polyglot (mine.py)  tts, {many}; licence not stated\n" in said
+    assert "single (mine.py)  tts, 1 voice in en; licence" in said
+    assert "\nlpc  vocoder, " in said, "one of the package has no file"
+    assert run(["corpus", "engines", "--engine", str(file), "--json"]) == 0
+    listed = {facts["name"]: facts for facts in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert len(listed["polyglot"]["languages"]) == 10
+
+
+def test_one_of_a_kind_is_said_in_the_singular(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["corpus", "build", "copies", "--bonafide", str(manifest), "-o", str(tmp_path / "c"), *MINI[:2]]
+    changes = ["copies.engines=rough", "choice.most=1", "copies.per_recording=1"]
+    assert run([*words, "--jobs", "0", *changes]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("1 recording (train 1), 2 files by 1 engine, 1 attack\n")
+    assert ": 1 bona fide, 1 spoof (train 2)" in said.out
 
 
 def test_keys_and_the_whole_recipe_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -158,7 +204,7 @@ def test_what_was_left_out_is_named_and_makes_the_exit_code_1(
     ]
     assert run([*words, "copies.engines=rough,moody", "copies.per_recording=2"]) == 1
     said = capsys.readouterr().err
-    assert "aasist: 1 recordings were left out\n  broken: " in said
+    assert "aasist: 1 recording was left out\n  broken: " in said
 
 
 def test_where_an_engine_of_ones_own_fails_the_ways_to_look_into_it_are_said_once(

@@ -160,6 +160,7 @@ def calibrate(
         "operating_point": vars(chosen),
         "conditions": list(found_scores.conditions),
         "points": [asdict(one) for one in named],
+        "output": None if output is None else str(output),
     }
     if plot is not None:
         from aasist.evaluation.charts import calibration_chart
@@ -171,17 +172,16 @@ def calibrate(
         from aasist.protocol.scores import write_scores
 
         write_scores(output, trials, llrs, "tsv")
-    if output is not None:
-        what = "the calibrated scores" if model is None else f"the calibrated model: aasist detect --model {output}"
-        click.echo(f"{output}: written, {what}", err=True)
-    if plot is not None:
-        click.echo(f"{plot}: drawn, the reliability before and after", err=True)
-    click.echo(json.dumps(found, allow_nan=False) if as_json else said(found, chosen, named))
+    click.echo(
+        json.dumps(found, allow_nan=False)
+        if as_json
+        else said(found, chosen, named, "scores" if model is None else "model")
+    )
     click.get_current_context().exit(1 if found_scores.unreadable else 0)
 
 
-def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoint, ...]) -> str:
-    """The figures for people, a line each."""
+def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoint, ...], what: str) -> str:
+    """The figures for people, a line each, and ``what`` was written where."""
     from aasist.cli.operating import in_words
 
     subset = f" of {found['subset']}" if found["subset"] else ""
@@ -195,6 +195,7 @@ def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoi
             *([] if carried is None else [_left_out(carried)]),
             f"threshold {chosen.threshold:.4f} on llr; {chosen}",
             *(f"  {point.name:8} {point.threshold:+8.3f}  {in_words(point)}" for point in named),
+            *([] if found["output"] is None else [f"{found['output']}: the calibrated {what}"]),
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from aasist.corpus.recipe import Recipe
 
 FILE = click.Path(path_type=Path)
+LISTED = 8
+"""Languages of an engine that are listed; of more, these and how many there are."""
 NAMED = 5
 """Recordings left out that are named; the others are counted."""
 
@@ -110,8 +113,10 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_engines(files: tuple[str, ...], as_json: bool) -> None:
     """List the engines: kind, technology, voices and languages here, licence, and what installs those that lack something."""
+    from aasist.corpus.build import counted
     from aasist.corpus.catalogue import Places, engines, lacking
     from aasist.corpus.engine import Speaker
+    from aasist.corpus.faults import is_of_file
 
     for name, engine in engines(Places(files)).items():
         missing = lacking(engine)
@@ -132,12 +137,21 @@ def list_engines(files: tuple[str, ...], as_json: bool) -> None:
             }
             click.echo(json.dumps(facts, ensure_ascii=False))
             continue
-        spoken = f", {len(voices)} voices in {', '.join(languages)}" if voices else ""
-        click.echo(f"{name}  {engine.kind}, {engine.technology}{spoken}; licence {engine.licence or 'not stated'}")
+        spoken = f", {counted(len(voices), 'voice')} in {_listed(languages)}" if voices else ""
+        own = f" ({Path(inspect.getfile(type(engine))).name})" if is_of_file(engine) else ""
+        technology = f", {engine.technology}" if engine.technology else ""
+        click.echo(f"{name}{own}  {engine.kind}{technology}{spoken}; licence {engine.licence or 'not stated'}")
         if missing:
             click.echo(f"  missing: {missing}")
         for voice, reason in unusable.items():
             click.echo(f"  left out: {voice}: {reason}")
+
+
+def _listed(languages: list[str]) -> str:
+    """Languages by their codes; of many their number, and the first."""
+    if len(languages) <= LISTED:
+        return ", ".join(languages)
+    return f"{len(languages)} languages: {', '.join(languages[:LISTED])}, ... (--json lists them)"
 
 
 def recipe_of(
@@ -159,9 +173,11 @@ def recipe_of(
 
 def say_summary(summary: Summary) -> None:
     """What was made, on stdout; what failed and was left out, on stderr."""
+    from aasist.corpus.build import counted
+
     spoofs = sum(count for engine, count in summary.made.items() if engine != "bonafide")
     split = ", ".join(f"{subset} {count:,}" for subset, count in summary.subsets.items())
-    click.echo(f"{summary.folder}: {summary.made['bonafide']:,} bona fide, {spoofs:,} spoofs ({split})")
+    click.echo(f"{summary.folder}: {summary.made['bonafide']:,} bona fide, {counted(spoofs, 'spoof')} ({split})")
     for engine, count in sorted(summary.made.items()):
         if engine != "bonafide":
             click.echo(f"  {engine}: {count:,}")
@@ -175,7 +191,8 @@ def say_summary(summary: Summary) -> None:
             err=True,
         )
     if summary.left_out:
-        click.echo(f"aasist: {len(summary.left_out):,} recordings were left out", err=True)
+        were = "was" if len(summary.left_out) == 1 else "were"
+        click.echo(f"aasist: {counted(len(summary.left_out), 'recording')} {were} left out", err=True)
         for name, reason in list(summary.left_out.items())[:NAMED]:
             click.echo(f"  {name}: {reason}", err=True)
         if len(summary.left_out) > NAMED:

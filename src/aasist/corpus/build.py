@@ -90,7 +90,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
         begun = folder.begin(recipe, sources_of(recordings, taken, engines, texts), plan)
         for name, failures in begun.forgotten.items():
             listener.say(
-                f"{name} has changed, and had made nothing here: its {_counted(failures, 'failure')} forgotten"
+                f"{name} has changed, and had made nothing here: it is tried again ({counted(failures, 'failure')} forgotten)"
             )
         work = _Work(folder, plan, Summary(place, own=own), listener)
         for done in begun.so_far:
@@ -250,16 +250,17 @@ def _greeting(plan: Plan, engines: Mapping[str, Engine], done: int) -> str:
     parts = Counter(unit.subset for unit in plan.units)
     split = ", ".join(f"{subset} {parts[subset]:,}" for subset in SUBSETS if parts[subset])
     held = ", ".join(f"{attack.name} {attack.key}" for attack in plan.attacks if attack.held_out)
-    begun = f"; {_counted(done, 'recording')} done" if done else ""
+    begun = f"; {counted(done, 'recording')} {'is' if done == 1 else 'are'} done" if done else ""
     return (
-        f"{len(plan.units):,} recordings ({split}), {takes:,} files by {len(engines)} engines, {len(plan.attacks)} attacks"
+        f"{counted(len(plan.units), 'recording')} ({split}), {counted(takes, 'file')} by {counted(len(engines), 'engine')}, "
+        f"{counted(len(plan.attacks), 'attack')}"
         f"{f', in eval alone: {held}' if held else ''}{begun}"
     )
 
 
-def _counted(number: int, what: str) -> str:
-    """``1 failure is``, ``2 failures are``."""
-    return f"{number:,} {what} is" if number == 1 else f"{number:,} {what}s are"
+def counted(number: int, what: str) -> str:
+    """``1 engine``, ``2 engines``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _first(summary: Summary) -> str:

@@ -40,12 +40,10 @@ def few_trials(bonafide: int, spoof: int) -> list[str]:
 
 def few_to_fit(bonafide: int, spoof: int) -> list[str]:
     """`few_trials` of a calibration, which then is one itself: the map is the more sure the fewer trials contradict it."""
-    if not (said := few_trials(bonafide, spoof)):
-        return []
     return [
-        *said,
-        "a map that is fitted to so few is likely too sure of itself, and its thresholds are a coin's toss: rely on neither "
-        f"before it is fitted to many times {FEWEST_TRIALS} of each class",
+        f"{said}. A map that is fitted to so few is likely too sure of itself, and its thresholds are a coin's toss: rely on "
+        f"neither before it is fitted to many times {FEWEST_TRIALS} of each class"
+        for said in few_trials(bonafide, spoof)
     ]
 
 
