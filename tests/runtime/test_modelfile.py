@@ -321,7 +321,7 @@ def test_points_that_are_no_list_of_points_are_refused(points: object) -> None:
 
 
 def test_a_file_that_is_none_at_all_is_said_to_be_so(tmp_path: Path) -> None:
-    for number, text in enumerate(("# aasist\n", "all of it is text, a line or two\n", "RIFF", "")):
+    for number, text in enumerate(("# aasist\n", "all of it is text, a line or two\n", "RIFF")):
         path = tmp_path / f"{number}.md"
         path.write_text(text)
         with pytest.raises(ModelError) as error:

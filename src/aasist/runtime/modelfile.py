@@ -178,7 +178,7 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
     try:
         return content, notes_of(content)
     except ModelError as error:
-        if content[:1] != _FIRST_BYTE:
+        if error.code == "model" and content[:1] != _FIRST_BYTE:
             raise ModelError("model", f"{path}: not an ONNX file: make one with 'aasist export'") from error
         raise ModelError(error.code, f"{path}: {error.message}") from error
 
