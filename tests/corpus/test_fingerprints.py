@@ -59,7 +59,7 @@ def test_an_engine_whose_file_is_another_now_is_named_whatever_the_recording(own
     file.write_text(file.read_text().replace("0.02 * generator", "0.03 * generator"))
     said = refusal(own)
     assert "engine rough (mine.py)" in said
-    assert "bring back what it was begun with, or name another folder" in said
+    assert "bring that back; or, to make all of it anew, delete the folder or name another (-o)" in said
 
 
 def test_an_engine_whose_package_is_of_another_version_now_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
