@@ -58,7 +58,8 @@ def test_an_engine_whose_file_is_another_now_is_named_whatever_the_recording(own
     file = own / "mine.py"
     file.write_text(file.read_text().replace("0.02 * generator", "0.03 * generator"))
     said = refusal(own)
-    assert "engine rough (mine.py)" in said
+    assert "engine bent (mine.py)" in said
+    assert "engine rough" not in said, "which has made nothing of these recordings"
     assert "bring that back; or, to make all of it anew, delete the folder or name another (-o)" in said
 
 
