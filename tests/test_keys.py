@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,3 +112,17 @@ def test_every_key_of_a_recipe_says_what_it_means_and_has_a_default_that_it_can_
         assert len(one.meaning) > 3, one.name
         if one.name not in ("optimiser.clip_norm",):
             assert values_of(with_values(Recipe(), {one.name: one.default}))[one.name] == one.default
+
+
+def test_of_many_keys_the_nearest_are_named() -> None:
+    many = dataclasses.make_dataclass(
+        "Many",
+        [(f"key_{letter}", int, key(1, "a number")) for letter in "abcdefghij"]
+        + [("learning_rate", float, key(1.0, "a number"))],
+        frozen=True,
+    )
+    with pytest.raises(RecipeError) as error:
+        with_values(many(), {"optimizer.lrate": 3})
+    assert error.value.message.startswith("no key 'optimizer.lrate'; of 11 the nearest are learning_rate, key_")
+    assert error.value.message.endswith(" (--keys lists all)")
+    assert len(error.value.message) < 150

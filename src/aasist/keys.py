@@ -213,6 +213,9 @@ def _kind_name(kind: Any) -> str:
     return _SINGULAR[kind]
 
 
+_LISTED = 6
+"""Keys that a message lists."""
+
 _SINGULAR = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "none"}
 _PLURAL = {str: "words", int: "whole numbers", float: "numbers", bool: "truth values"}
 
@@ -222,4 +225,18 @@ def _unknown(name: str, section: type[Any], prefix: str) -> str:
 
     known = [k.name for k in keys_of(section, prefix)]
     near = difflib.get_close_matches(name, known, 1)
-    return f"no key {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")
+    if near:
+        return f"no key {name!r}; did you mean {near[0]!r}?"
+    if len(known) <= _LISTED:
+        return f"no key {name!r}; there are: {', '.join(known)}"
+    leaf = name.rpartition(".")[2]
+    leaves = {key: max(_likeness(name, key), _likeness(leaf, key.rpartition(".")[2])) for key in known}
+    nearest = sorted(known, key=lambda key: -leaves[key])[:_LISTED]
+    return f"no key {name!r}; of {len(known)} the nearest are {', '.join(nearest)} (--keys lists all)"
+
+
+def _likeness(one: str, other: str) -> float:
+    """From 0 to 1, as `difflib` has it."""
+    import difflib
+
+    return difflib.SequenceMatcher(None, one, other).ratio()

@@ -383,3 +383,27 @@ def test_errors_of_scores_with_a_protocol_name_the_scores(tmp_path: Path, capsys
     scores, key = two_columns(tmp_path / "scores.txt", trials), protocol_2019(tmp_path / "key.txt", trials)
     complaint = invoke(capsys, "calibrate", scores, "--protocol", key).complaint
     assert complaint.startswith(f"{scores}: bona fide trials score no higher")
+
+
+def test_a_map_fitted_to_few_is_said_to_be_too_sure_and_what_was_written_is_named(
+    root: Path, loudness_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mine.onnx"
+    done = invoke(capsys, "calibrate", *la(root, loudness_onnx), "-o", output)
+    assert done.out.splitlines()[-1] == f"{output}: the calibrated model"
+    assert "calibrated model" not in invoke(capsys, "calibrate", *la(root, loudness_onnx)).out
+
+    scores, llrs = four_columns(tmp_path / "raw.txt", made()), tmp_path / "llr.tsv"
+    done = invoke(capsys, "calibrate", scores, "-o", llrs)
+    assert done.out.splitlines()[-1] == f"{llrs}: the calibrated scores"
+    assert not done.err
+    assert invoke(capsys, "calibrate", scores, "-o", llrs, "--json").json["output"] == str(llrs)
+    assert invoke(capsys, "calibrate", scores, "--json").json["output"] is None
+
+    few = tmp_path / "few.tsv"
+    values = {"b1": 1.0, "b2": 2.0, "b3": 0.4, "f1": -1.0, "f2": 0.0, "f3": 1.2}
+    lines = [f"{name}\t{'bonafide' if name[0] == 'b' else 'spoof'}\t{value}" for name, value in values.items()]
+    write_lines(few, ["id\tlabel\tscore", *lines])
+    (caution,) = invoke(capsys, "calibrate", few).err
+    assert "bona fide trials: 3, spoofs: 3;" in caution
+    assert "A map that is fitted to so few is likely too sure of itself" in caution

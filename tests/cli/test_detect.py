@@ -339,7 +339,9 @@ def test_the_table_has_a_row_for_each_recording_and_the_sum_goes_to_stderr(
     assert judged.split()[0] == "spoof"
     assert judged.endswith(str(clip))
     assert "█" in judged
-    assert failed.split()[0] == "error"
+    assert failed.startswith("error: not_found ")
+    assert failed.endswith(str(tmp_path / "none.wav"))
+    assert header.index("recording") == failed.index(str(tmp_path))
     assert result.stderr.splitlines()[-1] == "2 recordings: 1 spoof, 1 not judged"
     assert "{" not in result.stdout
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,7 +55,21 @@ def test_each_judged_recording_is_drawn_and_one_that_failed_is_not(
         width, height = size_of(png)
         assert width > 800
         assert height > 400
-    assert f"{recording}: drawn in {plots / '001-human-librivox-en.flac.png'}" in result.stderr.splitlines()
+    complaint, *drawn, count = result.stderr.splitlines()
+    assert "none.wav: no such file" in complaint
+    names = ("001-human-librivox-en.flac.png", "003-silent.wav.png")
+    assert drawn == [f"{path}: drawn in {plots / name}" for path, name in zip((recording, silent), names, strict=True)]
+    assert count.startswith("3 recordings: ")
+
+
+def test_matplotlib_says_nothing_of_its_fonts() -> None:
+    """In a home without a cache of them it would, after a few seconds: a warning of its font manager stands for that."""
+    code = (
+        "import logging; from aasist.cli.plot import require_matplotlib; require_matplotlib(); "
+        "from matplotlib import font_manager as f; f._log.warning('building the font cache')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_two_recordings_of_one_name_and_standard_input_get_pictures_of_their_own(

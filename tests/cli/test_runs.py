@@ -163,3 +163,14 @@ def test_runs_of_one_recipe_in_two_folders_are_not_one(tmp_path: Path, capsys: p
     assert run(["runs", str(tmp_path / "less"), str(tmp_path / "more"), "--mean", "--json"]) == 0
     found = [json.loads(line)["best_dev_eer"]["mean"] for line in capsys.readouterr().out.splitlines()]
     assert found == pytest.approx([0.215, 0.315])
+
+
+def test_the_header_stays_one_line_on_a_narrow_terminal(
+    three: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["runs", str(three / "good"), str(three / "better")]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert " ".join(head.split()) == "run differs steps epochs dev EER within epoch last loss time"
+    assert all(len(line) <= 80 for line in (head, *rows))
+    assert len(rows) > 2, "paths and keys are what is broken into lines"

@@ -248,6 +248,54 @@ def test_engines_that_crash_or_hang_lose_their_takes_and_nothing_else(manifest: 
     assert not summary.left_out
 
 
+PLACED = """
+from aasist.corpus.engine import Copier, EngineError
+
+def doubled(samples):
+    return samples[:, 0]
+
+class Wrong(Copier):
+    name = "wrong"
+
+    def copy(self, samples, generator):
+        return doubled(samples), 16_000
+
+class Choosy(Copier):
+    name = "choosy"
+
+    def copy(self, samples, generator):
+        raise EngineError("not this one")
+
+class Mute(Copier):
+    name = "mute"
+
+    def copy(self, samples, generator):
+        return 0 * samples, 16_000
+"""
+
+
+def test_a_failure_in_a_file_of_the_users_names_its_innermost_place_there(manifest: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(PLACED)
+    for jobs in (0, 1):
+        summary = spoken.built(
+            manifest,
+            tmp_path / f"corpus-{jobs}",
+            jobs=jobs,
+            data__engines=(str(file),),
+            copies__engines=("choosy", "lpc", "mute", "wrong"),
+            copies__per_recording=4,
+            choice__most=1,
+            layout__held_out=None,
+        )
+        said = {name: reason.partition(": ")[2] for name, reason in summary.reasons.items()}
+        assert said["wrong"].startswith("IndexError: too many indices for array")
+        assert said["wrong"].endswith(" (mine.py:5)")
+        assert said["choosy"] == "not this one (mine.py:17)"
+        assert said["mute"] == "it made silence", "found out by us: there is no place"
+        assert summary.own == ("choosy", "mute", "wrong")
+
+
 READER = """
 import multiprocessing, os, signal, time
 from aasist.corpus import span
@@ -369,7 +417,10 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing_behind(manifest: Path, t
     said = refusal(spoken.recipe(manifest, copies__engines=("absent",)), place).message
     assert said == "copies.engines: the engine 'absent' cannot run here: pip install absent"
     assert "did you mean 'rough'" in refusal(spoken.recipe(manifest, copies__engines=("rogh",)), place).message
-    assert "says texts" in refusal(spoken.recipe(manifest, copies__engines=("beeper",)), place).message
+    said = refusal(spoken.recipe(manifest, copies__engines=("beeper",)), place).message
+    assert said == "copies.engines: the engine 'beeper' is text-to-speech: name it in speech.engines"
+    said = refusal(spoken.recipe(manifest, "speech", speech__engines=("rough",)), place).message
+    assert said == "speech.engines: the engine 'rough' copies recordings: name it in copies.engines"
     foreign = tmp_path / "texts.tsv"
     foreign.write_text("sw\thabari za asubuhi\n")
     recipe = spoken.recipe(manifest, "speech", data__texts=str(foreign), speech__engines=("beeper",))
@@ -384,6 +435,8 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing_behind(manifest: Path, t
 def test_a_folder_of_another_recipe_or_of_other_things_is_refused(manifest: Path, tmp_path: Path) -> None:
     place = tmp_path / "corpus"
     spoken.built(manifest, place, choice__most=2)
+    said = refusal(spoken.recipe(manifest, layout__whole="speaker", layout__held_out=None, choice__most=2), place)
+    assert "(layout.whole: auto there, speaker now; layout.held_out: empty there, none now)" in said.message
     said = refusal(spoken.recipe(manifest, choice__most=3, seed=5), place)
     assert said.code == "other_recipe"
     assert "seed: 1234 there, 5 now; choice.most: 2 there, 3 now" in said.message

@@ -159,16 +159,16 @@ def test_where_nothing_runs_every_line_that_would_help_is_said() -> None:
         runnable(known, Copier, (), "copies.engines")
 
 
-def own_engine() -> str:
-    """The engine that docs/corpus.md shows."""
+def own_engine(kind: str) -> str:
+    """The engine of a kind (Copier, Speaker) that docs/corpus.md shows."""
     text = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
-    found = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Copier" in block]
+    found = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if f"({kind})" in block]
     assert len(found) == 1
     return found[0]
 
 
 def test_the_engine_of_the_documentation_is_whole_in_30_lines(tmp_path: Path, manifest: Path) -> None:
-    text = own_engine()
+    text = own_engine("Copier")
     assert len(text.splitlines()) <= 30
     file = tmp_path / "mine.py"
     file.write_text(text)
@@ -182,3 +182,18 @@ def test_the_engine_of_the_documentation_is_whole_in_30_lines(tmp_path: Path, ma
     assert isinstance(engine, Copier)
     copies = [engine.copy(samples, np.random.default_rng(0))[0] for _ in range(2)]
     assert np.array_equal(*copies)
+
+
+def test_the_speaker_of_the_documentation_speaks_beside_every_recording(tmp_path: Path, manifest: Path) -> None:
+    file = tmp_path / "beeps.py"
+    file.write_text(own_engine("Speaker"))
+    summary = spoken.built(
+        manifest,
+        tmp_path / "corpus",
+        "speech",
+        data__engines=(str(file),),
+        speech__engines=("beeps",),
+        copies__per_recording=0,
+    )
+    assert summary.made["beeps"] == 12
+    assert not summary.failed

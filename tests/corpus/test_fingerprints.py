@@ -58,8 +58,9 @@ def test_an_engine_whose_file_is_another_now_is_named_whatever_the_recording(own
     file = own / "mine.py"
     file.write_text(file.read_text().replace("0.02 * generator", "0.03 * generator"))
     said = refusal(own)
-    assert "engine rough (mine.py)" in said
-    assert "bring back what it was begun with, or name another folder" in said
+    assert "engine bent (mine.py)" in said
+    assert "engine rough" not in said, "which has made nothing of these recordings"
+    assert "bring that back; or, to make all of it anew, delete the folder or name another (-o)" in said
 
 
 def test_an_engine_whose_package_is_of_another_version_now_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

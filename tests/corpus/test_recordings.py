@@ -124,3 +124,13 @@ def test_the_choice_hangs_on_the_seed_and_not_on_the_order() -> None:
 )
 def test_a_language_is_two_letters_however_it_is_written(written: str, code: str) -> None:
     assert language_of(written) == code
+
+
+def test_a_manifest_without_paths_is_told_its_columns_as_it_names_them(tmp_path: Path) -> None:
+    file = tmp_path / "keys.tsv"
+    file.write_text("id\tkey\tsystem\nr1\tbonafide\t-\n")
+    with pytest.raises(RecordingsError) as error:
+        read_recordings(data(file))
+    assert error.value.message.endswith(
+        "keys.tsv: no column 'path': where the recordings lie is not known; it has id, key, system"
+    )

@@ -87,6 +87,7 @@ def test_without_labels_the_trials_have_no_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        (["file\tkey\tsplit", "a.wav\tspoof\tdev"], "m:1: the header lacks the column 'path'; it has file, key, split"),
         (["label\tkind", "spoof\ttts"], "m:1: the header lacks the column 'path'; it has label, kind"),
         (["path\tlabel", "a.wav\treal"], "m:2: the label must be 'bonafide' or 'spoof', got 'real'"),
         (["path\tlabel", "a.wav\tspoof", "\tspoof"], "m:3: the column 'path' is empty"),

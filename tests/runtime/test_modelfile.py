@@ -318,3 +318,12 @@ def test_a_point_that_is_none_is_refused(change: dict) -> None:
 def test_points_that_are_no_list_of_points_are_refused(points: object) -> None:
     with pytest.raises(ModelError):
         ModelNotes.from_json(json.dumps({"name": "ours", "points": points}))
+
+
+def test_a_file_that_is_none_at_all_is_said_to_be_so(tmp_path: Path) -> None:
+    for number, text in enumerate(("# aasist\n", "all of it is text, a line or two\n", "RIFF")):
+        path = tmp_path / f"{number}.md"
+        path.write_text(text)
+        with pytest.raises(ModelError) as error:
+            modelfile.read(path)
+        assert error.value.message == f"{path}: not an ONNX file: make one with 'aasist export'"

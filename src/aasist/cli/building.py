@@ -18,11 +18,14 @@ class Progress(Bar):
         super().__init__("building")
         self._began = self._said = time.monotonic()
         self._before: int | None = None
+        self.reached: tuple[int, int] | None = None
+        """Recordings done and recordings in all; None before there is a plan."""
 
     def went(self, done: int, total: int, takes: int) -> None:
         """Move the bar, or say a line when it is time."""
+        self.reached = done, total
         if self._before is None:
-            self._before = done - 1
+            self._before = done
         now = time.monotonic()
         rate = takes / max(now - self._began, 1e-3)
         speed = f"{rate:.1f} files/s"

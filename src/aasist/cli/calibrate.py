@@ -103,7 +103,7 @@ def calibrate(
     from aasist.errors import ProtocolError
     from aasist.evaluation.bootstrap import ROUNDS
     from aasist.evaluation.calibration import cllr, min_cllr
-    from aasist.evaluation.cautions import few_trials
+    from aasist.evaluation.cautions import few_to_fit
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
     from aasist.runtime.threads import available_threads
@@ -131,7 +131,7 @@ def calibrate(
     except ValueError as error:
         raise ProtocolError(str(error), path=scores or trials.source) from error
     bonafide, spoofs = found_scores.counts
-    warn(few_trials(bonafide, spoofs))
+    warn(few_to_fit(bonafide, spoofs))
     named = named_points(
         llrs,
         labels,
@@ -160,6 +160,7 @@ def calibrate(
         "operating_point": vars(chosen),
         "conditions": list(found_scores.conditions),
         "points": [asdict(one) for one in named],
+        "output": None if output is None else str(output),
     }
     if plot is not None:
         from aasist.evaluation.charts import calibration_chart
@@ -171,12 +172,16 @@ def calibrate(
         from aasist.protocol.scores import write_scores
 
         write_scores(output, trials, llrs, "tsv")
-    click.echo(json.dumps(found, allow_nan=False) if as_json else said(found, chosen, named))
+    click.echo(
+        json.dumps(found, allow_nan=False)
+        if as_json
+        else said(found, chosen, named, "scores" if model is None else "model")
+    )
     click.get_current_context().exit(1 if found_scores.unreadable else 0)
 
 
-def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoint, ...]) -> str:
-    """The figures for people, a line each."""
+def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoint, ...], what: str) -> str:
+    """The figures for people, a line each, and ``what`` was written where."""
     from aasist.cli.operating import in_words
 
     subset = f" of {found['subset']}" if found["subset"] else ""
@@ -190,6 +195,7 @@ def said(found: Mapping[str, Any], chosen: OperatingPoint, named: tuple[NamedPoi
             *([] if carried is None else [_left_out(carried)]),
             f"threshold {chosen.threshold:.4f} on llr; {chosen}",
             *(f"  {point.name:8} {point.threshold:+8.3f}  {in_words(point)}" for point in named),
+            *([] if found["output"] is None else [f"{found['output']}: the calibrated {what}"]),
         ]
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from aasist.cli.audition import audition
 from aasist.cli.folds import folds
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from aasist.corpus.recipe import Recipe
 
 FILE = click.Path(path_type=Path)
+LISTED = 8
+"""Languages of an engine that are listed; of more, these and how many there are."""
 NAMED = 5
 """Recordings left out that are named; the others are counted."""
 
@@ -25,6 +30,7 @@ def corpus() -> None:
 
 
 corpus.add_command(folds)
+corpus.add_command(audition)
 
 
 @corpus.command()
@@ -63,7 +69,7 @@ def build(
 
     The folder is laid out as ASVspoof 2019 LA is, with a manifest beside it: aasist train and aasist evaluate take either
     (--corpus asvspoof2019-la --root DIR, --data DIR/manifest.tsv). Stopped in any way, the same command goes on. Exit code
-    1: some recordings or takes could not be used; all others were made.
+    1: some recordings or takes could not be used; all others were made. 130 or 143: stopped by Ctrl-C or SIGTERM.
     """
     if listing:
         from aasist.cli.recipekeys import say_keys
@@ -85,8 +91,18 @@ def build(
     from aasist.corpus.build import build as built
     from aasist.runtime.threads import available_threads
 
-    with Progress() as progress:
-        summary = built(chosen, out, progress, jobs=available_threads() if jobs is None else jobs)
+    progress = Progress()
+    try:
+        with progress:
+            summary = built(chosen, out, progress, jobs=available_threads() if jobs is None else jobs)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C, SIGTERM
+        if progress.reached is None:
+            raise
+        done, total = progress.reached
+        click.echo(f"{out}: stopped after {done:,} of {total:,} recordings; go on with the same command", err=True)
+        click.get_current_context().exit(
+            128 + (signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
+        )
     say_summary(summary)
     if summary.left_out or summary.failed:
         click.get_current_context().exit(1)
@@ -97,8 +113,10 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_engines(files: tuple[str, ...], as_json: bool) -> None:
     """List the engines: kind, technology, voices and languages here, licence, and what installs those that lack something."""
+    from aasist.corpus.build import counted
     from aasist.corpus.catalogue import Places, engines, lacking
     from aasist.corpus.engine import Speaker
+    from aasist.corpus.faults import is_of_file
 
     for name, engine in engines(Places(files)).items():
         missing = lacking(engine)
@@ -119,12 +137,21 @@ def list_engines(files: tuple[str, ...], as_json: bool) -> None:
             }
             click.echo(json.dumps(facts, ensure_ascii=False))
             continue
-        spoken = f", {len(voices)} voices in {', '.join(languages)}" if voices else ""
-        click.echo(f"{name}  {engine.kind}, {engine.technology}{spoken}; licence {engine.licence or 'not stated'}")
+        spoken = f", {counted(len(voices), 'voice')} in {_listed(languages)}" if voices else ""
+        own = f" ({Path(inspect.getfile(type(engine))).name})" if is_of_file(engine) else ""
+        technology = f", {engine.technology}" if engine.technology else ""
+        click.echo(f"{name}{own}  {engine.kind}{technology}{spoken}; licence {engine.licence or 'not stated'}")
         if missing:
             click.echo(f"  missing: {missing}")
         for voice, reason in unusable.items():
             click.echo(f"  left out: {voice}: {reason}")
+
+
+def _listed(languages: list[str]) -> str:
+    """Languages by their codes; of many their number, and the first."""
+    if len(languages) <= LISTED:
+        return ", ".join(languages)
+    return f"{len(languages)} languages: {', '.join(languages[:LISTED])}, ... (--json lists them)"
 
 
 def recipe_of(
@@ -146,17 +173,26 @@ def recipe_of(
 
 def say_summary(summary: Summary) -> None:
     """What was made, on stdout; what failed and was left out, on stderr."""
+    from aasist.corpus.build import counted
+
     spoofs = sum(count for engine, count in summary.made.items() if engine != "bonafide")
     split = ", ".join(f"{subset} {count:,}" for subset, count in summary.subsets.items())
-    click.echo(f"{summary.folder}: {summary.made['bonafide']:,} bona fide, {spoofs:,} spoofs ({split})")
+    click.echo(f"{summary.folder}: {summary.made['bonafide']:,} bona fide, {counted(spoofs, 'spoof')} ({split})")
     for engine, count in sorted(summary.made.items()):
         if engine != "bonafide":
             click.echo(f"  {engine}: {count:,}")
     for engine, count in sorted(summary.failed.items()):
         stopped = " and was stopped" if engine in summary.stopped else ""
         click.echo(f"aasist: {engine} failed on {count:,}{stopped}; first on {summary.reasons[engine]}", err=True)
+    if own := sorted({*summary.own} & {*summary.failed}):
+        click.echo(
+            f"aasist: to look into it: aasist corpus try {own[0]} ... shows the traceback on one recording; "
+            "aasist corpus build ... --jobs 0 runs it in this process, with a debugger",
+            err=True,
+        )
     if summary.left_out:
-        click.echo(f"aasist: {len(summary.left_out):,} recordings were left out", err=True)
+        were = "was" if len(summary.left_out) == 1 else "were"
+        click.echo(f"aasist: {counted(len(summary.left_out), 'recording')} {were} left out", err=True)
         for name, reason in list(summary.left_out.items())[:NAMED]:
             click.echo(f"  {name}: {reason}", err=True)
         if len(summary.left_out) > NAMED:

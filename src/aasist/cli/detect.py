@@ -226,7 +226,7 @@ def drawn(
     number: int,
     rows: Rows,
 ) -> bool:
-    """Draw a recording if it was judged; False where that failed. What came of it is said on stderr."""
+    """Draw a recording if it was judged; False where that failed, which is said on stderr; where it is drawn, below the table."""
     if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
         return True
     from aasist.cli.plot import draw
@@ -251,5 +251,5 @@ def drawn(
     except (AasistError, OSError) as error:
         rows.complain(f"aasist: {verdict.path}: could not be drawn: {error}")
         return False
-    rows.complain(f"{verdict.path}: drawn in {picture}")
+    rows.later(f"{verdict.path}: drawn in {picture}")
     return True

@@ -34,8 +34,8 @@ def say_means(groups: list[list[History]], *, as_json: bool) -> None:
             click.echo(json.dumps({"runs": runs, "differs": keys, **values}, allow_nan=False))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("runs", "differs in"):
-        table.add_column(name, overflow="fold")
+    for name in ("runs", "differs"):
+        table.add_column(name, overflow="fold", min_width=len(name))
     for name in ("number", "dev EER", "within", "last", "within"):
         table.add_column(name, justify="right", no_wrap=True)
     for (group, figures), keys in zip(found, changed, strict=True):

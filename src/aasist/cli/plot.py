@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
 from collections.abc import Sequence
@@ -31,12 +32,13 @@ RANGE_DB = 80.0
 
 
 def require_matplotlib() -> None:
-    """Raise ``MissingExtra`` where matplotlib is not installed."""
+    """Raise ``MissingExtra`` where matplotlib is not installed; of its cache of fonts nothing is said from now on."""
     try:
         import matplotlib
     except ModuleNotFoundError as error:
         raise MissingExtra("--plot", "plots") from error
     matplotlib.use("Agg")
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def prepare_folder(folder: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BAR_CELLS = 24
 SPOOF_CELL, BONAFIDE_CELL, EMPTY_CELL = "█", "─", " "
 """A cell of the bar: mostly spoof, mostly bona fide, no speech. Told apart without colour."""
+_BEFORE_PATH = 9 + 1 + 5 + 1 + 8 + 2 + BAR_CELLS + 2 + 2
+"""Cells of a row before the path: label, score, length, bar, and what is between them."""
 STYLES = {"bonafide": "blue", "spoof": "bold red", "undecided": "yellow", None: "dim"}
 
 
@@ -30,6 +32,7 @@ class Rows:
     def __init__(self, *, as_json: bool, timeline: bool) -> None:
         self.as_json, self.timeline = as_json, timeline
         self.counts: Counter[str | None] = Counter()
+        self._later: list[str] = []
         # rich takes a tenth of a second to load: only where its colours or bars are seen.
         self.bars = _bars() if sys.stderr is not None and sys.stderr.isatty() else None
         if not as_json:
@@ -45,6 +48,8 @@ class Rows:
     ) -> None:
         if self.bars is not None:
             self.bars.stop()
+        for line in self._later:
+            click.echo(printable(line), err=True)
         if not self.as_json and self.counts.total() > 1 and kind is None:
             names = {"bonafide": "bona fide", "spoof": "spoof", "undecided": "undecided", None: "not judged"}
             parts = ", ".join(f"{self.counts[label]} {name}" for label, name in names.items() if self.counts[label])
@@ -69,6 +74,10 @@ class Rows:
             click.echo(line, err=True)
         else:
             self.bars.console.print(line, markup=False, soft_wrap=True, highlight=False)
+
+    def later(self, line: str) -> None:
+        """One line on stderr below the table, however it ends."""
+        self._later.append(line)
 
     def show(self, verdict: Verdict) -> None:
         """Print one verdict."""
@@ -114,15 +123,19 @@ def _bars() -> Progress:
 
 
 def row(verdict: Verdict) -> Text:
-    """One line: label, score, length, bar, path."""
+    """One line: label, score, length, bar, path; of a recording that was not judged the code of its error, and path."""
     from rich.text import Text
 
     style = STYLES[verdict.label]
+    if verdict.error is not None:
+        line = Text(f"{f'error: {verdict.error.code}':<{_BEFORE_PATH}}", style=style)
+        line.append(printable(verdict.path), style="default")
+        return line
     score = "" if verdict.score is None else f"{verdict.score:.2f}"
     length = "" if verdict.duration_seconds is None else clock(verdict.duration_seconds)
-    line = Text(f"{verdict.label or 'error':<9} {score:>5} ", style=style)
+    line = Text(f"{verdict.label:<9} {score:>5} ", style=style)
     line.append(f"{length:>8}  ", style="default")
-    line.append(f"[{bar(verdict)}]" if verdict.error is None else " " * (BAR_CELLS + 2), style=style)
+    line.append(f"[{bar(verdict)}]", style=style)
     line.append(f"  {printable(verdict.path)}", style="default")
     return line
 

@@ -84,8 +84,9 @@ def say_table(histories: list[History], changed: list[dict[str, Any]]) -> None:
     from aasist.keys import shown
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "differs in"):
-        table.add_column(name, overflow="fold")
+    for name in ("run", "differs"):
+        # As wide as its name at the least: a header that is broken into lines is none.
+        table.add_column(name, overflow="fold", min_width=len(name))
     for name in ("steps", "epochs", "dev EER", "within", "epoch", "last", "loss", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     for history, keys in zip(histories, changed, strict=True):

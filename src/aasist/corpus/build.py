@@ -13,6 +13,7 @@ from aasist.corpus import catalogue
 from aasist.corpus.catalogue import BROKEN, Places, lacking, runnable
 from aasist.corpus.crew import Alone, Outcome, Workers
 from aasist.corpus.engine import Copier, Engine, Speaker
+from aasist.corpus.faults import is_of_file
 from aasist.corpus.fingerprints import sources_of
 from aasist.corpus.folder import Done, Folder, as_begun
 from aasist.corpus.layout import rows_of, write_layout
@@ -36,7 +37,7 @@ class Listener(Protocol):
         """A sentence."""
 
     def went(self, done: int, total: int, takes: int) -> None:
-        """So many of the recordings are done, and takes made since the start of this run."""
+        """So many of the recordings are done, and takes made since the start of this run; said once before the first."""
 
 
 class Silent:
@@ -58,6 +59,8 @@ class Summary:
     failed: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
     """Engine -> its first failure, with the recording."""
+    own: tuple[str, ...] = ()
+    """Engines from files of the user's."""
     stopped: dict[str, str] = field(default_factory=dict)
     """Engine -> why it was stopped."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -73,6 +76,7 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
     """
     recordings = read_recordings(recipe.data)
     engines = _engines(recipe, listener)
+    own = tuple(name for name, engine in engines.items() if is_of_file(engine))
     texts = read_texts(recipe.data.texts)
     recipe = as_begun(_resolved(recipe, engines), place)
     taken = chosen(recordings, recipe.choice, recipe.span.shortest_seconds, recipe.seed)
@@ -83,14 +87,21 @@ def build(recipe: Recipe, place: Path, listener: Listener, *, jobs: int = 1) -> 
         )
     plan = planned(recipe, taken, engines, texts)
     with Folder(place) as folder:
-        so_far = folder.begin(recipe, sources_of(recordings, taken, engines, texts))
-        work = _Work(folder, plan, Summary(place), listener)
-        for done in so_far:
+        begun = folder.begin(recipe, sources_of(recordings, taken, engines, texts), plan)
+        for name, failures in begun.forgotten.items():
+            listener.say(
+                f"{name} has changed, and had made nothing here: it is tried again ({counted(failures, 'failure')} forgotten)"
+            )
+        work = _Work(folder, plan, Summary(place, own=own), listener)
+        for done in begun.so_far:
             work.count(done)
-        listener.say(_greeting(plan, engines, work))
+        remaining = work.remaining()
+        listener.say(_greeting(plan, engines, len(plan.units) - len(remaining)))
+        listener.went(len(plan.units) - len(remaining), len(plan.units), 0)
         crew = Workers(recipe, place, jobs) if jobs else Alone(recipe, place)
-        for outcome in crew.outcomes(work.remaining(), work.wanted):
+        for outcome in crew.outcomes(remaining, work.wanted):
             work.accept(outcome)
+        folder.settle(work.done[unit.recording.id] for unit in plan.units)
         if not work.summary.made["bonafide"]:
             raise RecordingsError(
                 "no_recordings",
@@ -110,29 +121,52 @@ class _Work:
         self.done: dict[str, Done] = {}
         self._listener = listener
         self._takes = {take.id: take for unit in plan.units for take in unit.takes}
-        self._new_takes = 0
+        self._new_takes = self._gone_through = 0
 
     def remaining(self) -> Sequence[Unit]:
-        """Units that are not done."""
-        return [unit for unit in self.plan.units if unit.recording.id not in self.done]
+        """Units that are not done, or of which an engine's failures are forgotten."""
+        remaining = [unit for unit in self.plan.units if self._lacks(unit)]
+        self._gone_through = len(self.plan.units) - len(remaining)
+        return remaining
 
     def wanted(self, unit: Unit) -> frozenset[str]:
-        """Takes of a unit whose engines are not stopped by now."""
-        return frozenset(take.id for take in unit.takes if take.engine not in self.summary.stopped)
+        """Takes of a unit that there are not yet, and whose engines are not stopped by now."""
+        done = self.done.get(unit.recording.id)
+        known = {*done.made, *done.failed} if done is not None else set()
+        return frozenset(
+            take.id for take in unit.takes if take.engine not in self.summary.stopped and take.id not in known
+        )
+
+    def _lacks(self, unit: Unit) -> bool:
+        """Whether something is to be made of it; a narrowed bona fide take alone is not: no spoof stands beside it."""
+        done = self.done.get(unit.recording.id)
+        return done is None or (
+            not done.left_out and any(self._takes[name].attack is not None for name in self.wanted(unit))
+        )
 
     def accept(self, outcome: Outcome) -> None:
         """Take in the next unit in order: what stopped engines made ahead of their end is dropped again.
 
         So is a narrowed bona fide take that no spoof stands beside.
         """
-        unit = outcome.unit
+        unit, before = outcome.unit, self.done.get(outcome.unit.recording.id)
         if outcome.left_out:
             outcome.made.clear()
             outcome.failed.clear()
+            if before is not None:  # it could be read once
+                outcome.failed.update(dict.fromkeys(self.wanted(unit), outcome.left_out))
+                outcome.left_out = ""
         for take in unit.takes:
             if take.engine in self.summary.stopped:
                 outcome.made.pop(take.id, None)
                 outcome.failed.pop(take.id, None)
+        self._new_takes += len(outcome.made)
+        if before is not None:
+            outcome.heard = before.heard
+            outcome.made.update(before.made)
+            outcome.failed.update(before.failed)
+            outcome.made = {take.id: outcome.made[take.id] for take in unit.takes if take.id in outcome.made}
+            outcome.failed = {take.id: outcome.failed[take.id] for take in unit.takes if take.id in outcome.failed}
         spoofed = {take.pair for take in unit.takes if take.attack is not None and take.id in outcome.made}
         for take in unit.takes:
             if take.attack is None and take.pair != unit.recording.id and take.pair not in spoofed:
@@ -141,19 +175,20 @@ class _Work:
         for take in unit.takes:
             if take.id not in outcome.made:  # a build that was killed may have left it, before its engine was stopped
                 self.folder.remove(path_of(take, unit.subset))
-        self._new_takes += len(outcome.made)
         self.count(self.folder.note(outcome))
-        self._listener.went(len(self.done), len(self.plan.units), self._new_takes)
+        self._gone_through += 1
+        self._listener.went(self._gone_through, len(self.plan.units), self._new_takes)
 
     def count(self, done: Done) -> None:
-        """Count a recording that is done, and stop engines that fail too often."""
-        summary = self.summary
+        """Count a recording that is done, but for what was counted before, and stop engines that fail too often."""
+        summary, before = self.summary, self.done.get(done.recording)
+        counted = {*before.made, *before.failed} if before is not None else set()
         self.done[done.recording] = done
         if done.left_out:
             summary.left_out[done.recording] = done.left_out
         for name in (*done.made, *done.failed):
             take = self._takes.get(name)
-            if take is None:
+            if take is None or name in counted:
                 continue
             engine = take.engine
             if name in done.made:
@@ -209,17 +244,23 @@ def _resolved(recipe: Recipe, engines: Mapping[str, Engine]) -> Recipe:
     )
 
 
-def _greeting(plan: Plan, engines: Mapping[str, Engine], work: _Work) -> str:
+def _greeting(plan: Plan, engines: Mapping[str, Engine], done: int) -> str:
     """What is about to happen, in a sentence."""
     takes = sum(len(unit.takes) for unit in plan.units)
     parts = Counter(unit.subset for unit in plan.units)
     split = ", ".join(f"{subset} {parts[subset]:,}" for subset in SUBSETS if parts[subset])
     held = ", ".join(f"{attack.name} {attack.key}" for attack in plan.attacks if attack.held_out)
-    begun = f"; {len(work.done):,} recordings are done" if work.done else ""
+    begun = f"; {counted(done, 'recording')} {'is' if done == 1 else 'are'} done" if done else ""
     return (
-        f"{len(plan.units):,} recordings ({split}), {takes:,} files by {len(engines)} engines, {len(plan.attacks)} attacks"
+        f"{counted(len(plan.units), 'recording')} ({split}), {counted(takes, 'file')} by {counted(len(engines), 'engine')}, "
+        f"{counted(len(plan.attacks), 'attack')}"
         f"{f', in eval alone: {held}' if held else ''}{begun}"
     )
+
+
+def counted(number: int, what: str) -> str:
+    """``1 engine``, ``2 engines``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _first(summary: Summary) -> str:

@@ -86,8 +86,8 @@ def runnable(engines: Mapping[str, Engine], kind: type[Engine], named: Iterable[
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(engines)}"
             raise EngineError(f"{what}: no engine {name!r}; {hint}")
         if not isinstance(engines[name], kind):
-            other = "copies recordings" if kind is Speaker else "says texts"
-            raise EngineError(f"{what}: the engine {name!r} {other}")
+            other, key = ("copies recordings", "copies") if kind is Speaker else ("is text-to-speech", "speech")
+            raise EngineError(f"{what}: the engine {name!r} {other}: name it in {key}.engines")
         if line := lacking(engines[name]):
             raise EngineError(f"{what}: the engine {name!r} cannot run here: {line}")
     of_kind = {name: engine for name, engine in engines.items() if isinstance(engine, kind)}

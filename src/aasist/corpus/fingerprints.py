@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ def of_engine(engine: Engine) -> dict[str, str]:
     return {name: value for name, value in sorted(found.items()) if value}
 
 
-def changed(was: Tree, now: Tree) -> list[str]:
-    """What is other now, in words; what is not known of either side is no difference."""
+def changed(was: Tree, now: Tree, free: Collection[str] = ()) -> list[str]:
+    """What is other now, in words; what is not known of either side is no difference, nor what engines ``free`` are."""
     out = []
     for name in now:
         if name not in was or was[name] == now[name]:
@@ -86,10 +86,21 @@ def changed(was: Tree, now: Tree) -> list[str]:
                 more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
                 out.append(f"audio of {', '.join(others[:NAMED])}{more}")
         elif name == "engines":
-            out += [_engine(one, was[name].get(one, {}), now[name][one]) for one in now[name]]
+            out += [_engine(one, was[name].get(one, {}), now[name][one]) for one in now[name] if one not in free]
+        elif name == "voices" and _without(was[name], free) == _without(now[name], free):
+            continue
         else:
             out.append(name)
     return list(filter(None, out))
+
+
+def other_engines(was: Tree, now: Tree) -> list[str]:
+    """Engines of which a file, a version or the voices are not what they were."""
+    return [
+        name
+        for name in now["engines"]
+        if any(name in was.get(part, {}) and was[part][name] != now[part].get(name) for part in ("engines", "voices"))
+    ]
 
 
 def joined(was: Tree, now: Tree) -> dict[str, Any]:
@@ -99,6 +110,10 @@ def joined(was: Tree, now: Tree) -> dict[str, Any]:
         if isinstance(was[name], dict) and isinstance(now[name], dict):
             out[name] = joined(was[name], now[name])
     return out
+
+
+def _without(tree: Tree, names: Collection[str]) -> Tree:
+    return {name: value for name, value in tree.items() if name not in names}
 
 
 def _engine(name: str, was: Tree, now: Tree) -> str:

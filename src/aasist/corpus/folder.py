@@ -6,7 +6,7 @@ import dataclasses
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any, Self
 from aasist import files
 from aasist.corpus.crew import Outcome
 from aasist.corpus.fingerprints import changed as changed_sources
-from aasist.corpus.fingerprints import joined
+from aasist.corpus.fingerprints import joined, other_engines
+from aasist.corpus.plan import Plan
 from aasist.corpus.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.corpus.takes import Heard, Made, unwritable
 from aasist.errors import AasistError
+from aasist.keys import shown
 
 RECIPE, SOURCES, JOURNAL, LOCK = "recipe.toml", "sources.json", "journal.jsonl", ".lock"
 
@@ -48,6 +50,30 @@ class Done:
     left_out: str
     made: Mapping[str, Made]
     failed: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a folder holds when a build begins in it, and of which engines how many failures were forgotten."""
+
+    so_far: Sequence[Done]
+    forgotten: Mapping[str, int]
+
+
+def barren(engines: Iterable[str], plan: Plan, so_far: Iterable[Done]) -> frozenset[str]:
+    """The engines that have made nothing so far; none where what was made is not what is planned by now.
+
+    A take that is not planned may be of any of them, and a text that is not said any more means that what speaks the
+    languages has changed: a plan that an engine's change turns over is another corpus.
+    """
+    planned = {take.id: take for unit in plan.units for take in unit.takes}
+    fertile = set()
+    for one in (one for done in so_far for one in done.made.values()):
+        take = planned.get(one.take)
+        if take is None or not one.text.startswith("".join(take.sentences[:1])):
+            return frozenset()
+        fertile.add(take.engine)
+    return frozenset(engines) - fertile
 
 
 class Folder:
@@ -89,48 +115,63 @@ class Folder:
                 if self._is_new:
                     self.place.rmdir()
 
-    def begin(self, recipe: Recipe, sources: Mapping[str, Any]) -> list[Done]:
+    def begin(self, recipe: Recipe, sources: Mapping[str, Any], plan: Plan) -> Begun:
         """Write down what is to be built, or find that it is what was begun here: the recordings done so far, in order.
 
-        Raises `FolderError`: ``other_recipe`` naming the keys, ``other_sources`` naming what is not as it was.
+        An engine that has made nothing here may be another by now: its failures are forgotten. Raises `FolderError`:
+        ``other_recipe`` naming the keys, ``other_sources`` naming what is not as it was.
         """
         path = self.place / RECIPE
         if not path.exists():
             self._write_sources(sources)
             self.write(RECIPE, resolved_text(recipe).encode())
-            return []
+            return Begun([], {})
         changed = differences(read_recipe(str(path)), recipe)
         if changed:
-            named = "; ".join(f"{name}: {was!r} there, {now!r} now" for name, (was, now) in changed.items())
+            named = "; ".join(
+                f"{name}: {shown(was) or 'empty'} there, {shown(now) or 'empty'} now"
+                for name, (was, now) in changed.items()
+            )
             raise FolderError(
                 "other_recipe", f"{self.place} was begun with another recipe ({named}): name another folder"
             )
         was = self._sources()
-        others = changed_sources(was, sources)
+        so_far = self._journal()
+        free = barren(sources["engines"], plan, so_far)
+        others = changed_sources(was, sources, free)
         if others:
             raise FolderError(
                 "other_sources",
-                f"{self.place} was begun with other {' and other '.join(others)} (compare {SOURCES}): bring back what it was "
-                "begun with, or name another folder",
+                f"{self.place} was begun with other {' and other '.join(others)} (compare {SOURCES}), and holds what was made "
+                "of it: bring that back; or, to make all of it anew, delete the folder or name another (-o)",
             )
+        forgotten: dict[str, int] = {}
+        again = free.intersection(other_engines(was, sources))
+        if again:  # before the fingerprints: a kill in between, and it is found again
+            so_far, forgotten = self._forget(again, plan, so_far)
         known = joined(was, sources)
         if known != was:  # begun before all of it was written down
             self._write_sources(known)
         self.write(RECIPE, resolved_text(recipe).encode())
-        return self._journal()
+        return Begun(so_far, forgotten)
 
     def note(self, outcome: Outcome) -> Done:
-        """Add a recording to the journal."""
+        """Add a recording to the journal; of two lines of one recording the later holds."""
         done = Done(
             outcome.unit.recording.id, outcome.heard, outcome.left_out, dict(outcome.made), dict(outcome.failed)
         )
-        line = json.dumps(asdict(done), ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
             with open(self.place / JOURNAL, "ab") as file:
-                file.write(line.encode(errors="surrogateescape"))
+                file.write(_line(done))
         except OSError as error:
             raise unwritable(self.place / JOURNAL, error) from error
         return done
+
+    def settle(self, done: Iterable[Done]) -> None:
+        """The journal of a build that is over: a line a recording, in order."""
+        content = b"".join(map(_line, done))
+        if (self.place / JOURNAL).read_bytes() != content:
+            self.write(JOURNAL, content)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder, whole or not at all; `Stop` where it cannot be written."""
@@ -155,6 +196,31 @@ class Folder:
             raise FolderError("other_sources", f"{self.place / SOURCES} cannot be read: {error}") from error
         return known
 
+    def _forget(
+        self, engines: Collection[str], plan: Plan, so_far: Sequence[Done]
+    ) -> tuple[list[Done], dict[str, int]]:
+        """The recordings done without the failures of ``engines``, and how many each of these had.
+
+        Files of which the journal knows nothing, made ahead of a kill, may be of such an engine as it was: they go.
+        """
+        engine_of = {take.id: take.engine for unit in plan.units for take in unit.takes}
+        kept, forgotten = [], dict.fromkeys(sorted(engines), 0)
+        for done in so_far:
+            stays = {}
+            for name, reason in done.failed.items():
+                engine = engine_of.get(name)
+                if engine in forgotten:
+                    forgotten[engine] += 1
+                elif engine is not None:
+                    stays[name] = reason
+            kept.append(dataclasses.replace(done, failed=stays))
+        self.write(JOURNAL, b"".join(map(_line, kept)))
+        made = {name for done in kept for name in done.made}
+        for path in self.place.glob("ASVspoof2019_LA_*/flac/*.flac"):
+            if path.stem not in made:
+                self.remove(str(path.relative_to(self.place)))
+        return kept, forgotten
+
     def _journal(self) -> list[Done]:
         """What is written down; a last line that a kill or a full disk broke off is cut off."""
         path = self.place / JOURNAL
@@ -166,11 +232,16 @@ class Folder:
         if len(whole) < len(content):
             os.truncate(path, len(whole))
         try:
-            return [_done(json.loads(line.decode(errors="surrogateescape"))) for line in whole.splitlines()]
+            done = [_done(json.loads(line.decode(errors="surrogateescape"))) for line in whole.splitlines()]
+            return list({one.recording: one for one in done}.values())
         except (ValueError, KeyError, TypeError) as error:
             raise FolderError(
                 "other_sources", f"{path} is damaged ({error}): delete it to make what it holds again"
             ) from error
+
+
+def _line(done: Done) -> bytes:
+    return (json.dumps(asdict(done), ensure_ascii=False, separators=(",", ":")) + "\n").encode(errors="surrogateescape")
 
 
 def _done(line: Mapping[str, Any]) -> Done:

@@ -14,7 +14,8 @@ from aasist.corpus.language import language_of
 from aasist.corpus.recipe import Choice, Data
 from aasist.errors import AasistError
 from aasist.protocol.corpora import ALL, CORPORA, read_corpus
-from aasist.protocol.manifest import without_extension
+from aasist.protocol.lines import first_line
+from aasist.protocol.manifest import is_parquet, without_extension
 from aasist.protocol.subsets import EVALUATION
 from aasist.trial import Trials
 
@@ -103,6 +104,9 @@ def fingerprint(recordings: Iterable[Recording]) -> str:
 def _read(given: str, data: Data) -> Iterator[Recording]:
     name, colon, place = given.partition(":")
     corpus, root = (name, Path(place)) if colon and name in CORPORA else ("manifest", Path(given))
+    if not root.exists():
+        wanted = "a folder of recordings, a manifest or a recording" if corpus == "manifest" else CORPORA[corpus].title
+        raise RecordingsError("no_recordings", f"{root}: no such file or folder: expected {wanted}")
     plain = corpus == "manifest" and root.is_dir() and not any((root / file).is_file() for file in MANIFESTS)
     if plain:
         if data.subset is not None:
@@ -153,7 +157,12 @@ def _subsets_of(trials: Trials) -> tuple[str, ...]:
 
 def _of_trials(trials: Trials, folder: Path, corpus: str, data: Data) -> Iterator[Recording]:
     if "path" not in trials.columns:
-        raise RecordingsError("usage", f"{trials.source}: no column 'path': where the recordings lie is not known")
+        of_file = corpus == "manifest" and not is_parquet(trials.source)
+        has = first_line(trials.source)[1].split("\t") if of_file else ["id", *trials.columns]
+        raise RecordingsError(
+            "usage",
+            f"{trials.source}: no column 'path': where the recordings lie is not known; it has {', '.join(has)}",
+        )
     columns: dict[str, list[str]] = {name: column.tolist() for name, column in trials.columns.items()}
     unknown = [""] * len(trials)
 

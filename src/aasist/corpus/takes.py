@@ -16,6 +16,7 @@ from aasist import files
 from aasist.corpus.catalogue import Places, engines
 from aasist.corpus.draws import generator
 from aasist.corpus.engine import Copier, EngineError, Sound, Speaker
+from aasist.corpus.faults import in_words
 from aasist.corpus.match import band_limited, fitted, matched_copy, matched_speech, require_sound, silences
 from aasist.corpus.plan import BONAFIDE, Take, Unit
 from aasist.corpus.program import within
@@ -133,10 +134,8 @@ class Maker:
             try:
                 with within(PROGRAMS_SHARE * self._recipe.run.item_seconds):
                     made, text, rate = self._made(unit, take, found, partners[take.rate_hz])
-            except AasistError as error:
-                yield Failed(take.id, error.message)
             except Exception as error:  # of an engine, which may be anybody's
-                yield Failed(take.id, f"{type(error).__name__}: {error}".strip())
+                yield Failed(take.id, in_words(error))
             else:
                 _write(path, made)
                 yield Made(take.id, seconds, text, rate)
@@ -159,8 +158,8 @@ class Maker:
         return matched_copy(fitted(copy[found.first :], len(partner)), partner), "", 0
 
 
-def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:
-    """What an engine returned, checked and at 16 kHz, and the rate it came at; `EngineError` for what is none."""
+def sound_of(sound: Sound, least_rate_hz: int) -> tuple[Float32, int]:
+    """What an engine returned, checked: samples (N,) and their rate; `EngineError` for what is no sound."""
     try:
         samples, rate = sound
         rate = int(rate)
@@ -168,9 +167,14 @@ def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:
         raise EngineError(f"expected samples and their rate, got {type(sound).__name__}") from None
     if rate not in RATES_HZ:
         raise EngineError(f"expected a rate of {RATES_HZ[0]:,} to {RATES_HZ[-1]:,} Hz, got {rate}")
-    if rate < take.rate_hz:
-        raise EngineError(f"it says that it returns {take.rate_hz} Hz or more (rate_hz), and returned {rate} Hz")
-    samples = require_sound(samples)
+    if rate < least_rate_hz:
+        raise EngineError(f"it says that it returns {least_rate_hz} Hz or more (rate_hz), and returned {rate} Hz")
+    return require_sound(samples), rate
+
+
+def _at_16_khz(sound: Sound, take: Take) -> tuple[Float32, int]:
+    """What an engine returned at 16 kHz, and the rate it came at; `EngineError` for what is no sound."""
+    samples, rate = sound_of(sound, take.rate_hz)
     if take.rate_hz < min(rate, SAMPLE_RATE):
         # Narrower than it need be: its partner is.
         samples, rate = resampled(samples, rate, take.rate_hz), take.rate_hz

@@ -38,6 +38,15 @@ def few_trials(bonafide: int, spoof: int) -> list[str]:
     ]
 
 
+def few_to_fit(bonafide: int, spoof: int) -> list[str]:
+    """`few_trials` of a calibration, which then is one itself: the map is the more sure the fewer trials contradict it."""
+    return [
+        f"{said}. A map that is fitted to so few is likely too sure of itself, and its thresholds are a coin's toss: rely on "
+        f"neither before it is fitted to many times {FEWEST_TRIALS} of each class"
+        for said in few_trials(bonafide, spoof)
+    ]
+
+
 def _reversed(which: str, auc: float) -> list[str]:
     if auc >= 0.5:
         return []

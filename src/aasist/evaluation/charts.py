@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import math
 import re
 import warnings
@@ -69,11 +70,12 @@ class Chart:
 
 
 def require_matplotlib() -> None:
-    """Raise ``MissingExtra`` where matplotlib is not installed."""
+    """Raise ``MissingExtra`` where matplotlib is not installed; of its cache of fonts nothing is said from now on."""
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtra("report.html", "plots") from error
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def printable(text: object) -> str:

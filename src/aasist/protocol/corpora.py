@@ -91,6 +91,10 @@ def _asked(name: str, root: str | os.PathLike[str], subset: str | None) -> tuple
             f"{corpus.title} has no subset {subset!r}; it has {', '.join(corpus.subsets)}", path=root, code="usage"
         )
     folder = Path(root)
+    if not folder.exists() and name == "manifest":
+        raise ProtocolError(
+            "no such file or folder: expected a manifest, or the folder that holds one", path=root, code="not_found"
+        )
     if not folder.exists():
         raise ProtocolError(f"no such folder: expected the root of {corpus.title}", path=root, code="not_found")
     if not folder.is_dir() and name != "manifest":

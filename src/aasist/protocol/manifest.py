@@ -30,13 +30,13 @@ def read_manifest(path: StrPath) -> Trials:
     row (the header is line 1) for Parquet, and `MissingExtra` for Parquet without pyarrow.
     """
     table = _read_parquet(path) if is_parquet(path) else read_header_columns(path, "\t", quoted=False)
+    if not {"path", "id", *(other for other, name in ALIASES.items() if name == "id")} & table.columns.keys():
+        require_columns(table, ["path"])
     columns = dict(table.columns)
     for other, name in ALIASES.items():
         if name not in columns and other in columns:
             columns[name] = columns.pop(other)
     table = Table(columns, table.lines, path)
-    if not {"path", "id"} & columns.keys():
-        require_columns(table, ["path"])
     name = "id" if "id" in columns else "path"
     table.require_filled(name)
     ids = columns["id"] if name == "id" else _without_extension(columns["path"])

@@ -24,6 +24,8 @@ DIGEST_KEY = "aasist.digest"
 FORMAT = 1
 """Version of the notes; a file with a newer one needs a newer ``aasist``."""
 MOST_BYTES = 1 << 30
+_FIRST_BYTE = b"\x08"
+"""Of every ONNX file in use: its first field is the version of the format."""
 MOST_WINDOW_SAMPLES = 1 << 24
 """17 minutes; a batch of such windows still fits into memory."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -176,6 +178,8 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
     try:
         return content, notes_of(content)
     except ModelError as error:
+        if error.code == "model" and content[:1] != _FIRST_BYTE:
+            raise ModelError("model", f"{path}: not an ONNX file: make one with 'aasist export'") from error
         raise ModelError(error.code, f"{path}: {error.message}") from error
 
 

@@ -54,7 +54,7 @@ def fields(message: bytes) -> Iterator[Field]:
         elif kind in (FIXED64, FIXED32):
             position += 8 if kind == FIXED64 else 4
         else:
-            raise damaged(f"a field has wire type {kind}")
+            raise damaged("there are bytes that no field begins with")
         if position > len(message):
             raise damaged("a field runs past the end")
         yield Field(tag >> 3, message[start:position], message[payload:position] if kind == BYTES else None)
