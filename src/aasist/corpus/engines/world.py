@@ -79,8 +79,8 @@ def synthesised(pitch: Float64, envelope: Float64, aperiodicity: Float64) -> Sou
 
 @functools.cache
 def _pyworld() -> Any:
-    """The binding. It asks ``pkg_resources`` for its own version, which newer setuptools have no more."""
-    stands_in = not has_package("pkg_resources")
+    """The binding. It asks ``pkg_resources`` for its own version, which warns in setuptools of today and is gone from newer."""
+    stands_in = "pkg_resources" not in sys.modules
     if stands_in:
         stand_in = types.ModuleType("pkg_resources")
         stand_in.get_distribution = lambda name: types.SimpleNamespace(version=metadata.version(name))  # type: ignore[attr-defined]
