@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_corpus_is_read(
         (["aasist"], 1, "which trials?"),
         (["aasist", "--corpus", "asvspoof2019-la"], 2, "--corpus and --root go together"),
         (["aasist", "--corpus", "asvspoof", "--root", "."], 2, "no corpus 'asvspoof'; there are asvspoof2015"),
-        (["aasist", "--data", "nowhere/else"], 1, "nowhere/else: no such folder"),
+        (["aasist", "--data", "nowhere/else"], 1, "nowhere/else: no such file or folder"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_a_line(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from aasist.audio.read import read
 from aasist.corpus.catalogue import engines
 from aasist.corpus.engine import Copier, Engine, EngineError, Speaker
 from aasist.corpus.engines import ENGINES
+from aasist.corpus.engines.festival import Festival
 from aasist.corpus.engines.hifigan import HifiGanFolder, Mel
 from aasist.corpus.engines.lpc import predicted
 from aasist.corpus.match import active_rms, fitted, long_term_spectrum, matched_copy, matched_speech, rms, sounding
@@ -182,3 +184,17 @@ def test_the_mel_spectrum_has_a_frame_a_hop_and_a_floor() -> None:
     assert np.allclose(mel, np.log(1e-5), atol=3.0)
     tone = np.sin(2 * np.pi * 1_000 * np.arange(25_600) / 22_050).astype(np.float32)
     assert np.argmax(Mel().of(tone).mean(axis=1)) in range(24, 32)
+
+
+@pytest.mark.parametrize(("found", "voices"), [("nil", []), ("(kal_diphone someones_own)", ["kal_diphone"])])
+def test_festival_has_the_voices_that_it_lists_and_not_those_that_it_looked_for(
+    found: str, voices: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f"Could not find any of these voices:\n(kal_diphone ked_diphone)\n\nvoices: {found}\n"
+    for name in ("festival", "text2wave"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '%s' '{said}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    engine = Festival()
+    assert [voice.name for voice in engine.voices()] == voices
+    assert bool(engine.missing()) is not bool(voices)

@@ -51,6 +51,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+EPSILON = torch.finfo(torch.float32).eps
+
+
 def model_of(seed: int) -> Aasist:
     torch.manual_seed(seed)
     return Aasist(small.recipe(Path("none")).model.resolved()).eval()
@@ -186,8 +189,10 @@ def test_a_hint_leads_the_encoder_and_is_no_part_of_the_model(files: dict[str, s
     assert not [name for name in learner.model.state_dict() if "hint" in name]
 
 
-def test_a_part_of_a_batch_adds_its_part_of_the_loss(files: dict[str, str]) -> None:
+def test_a_part_of_a_batch_adds_its_part_of_the_loss(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What accumulation and ranks rest on."""
+    # A row at a time: float32 sums differ with the rows that a processor takes together, and the scores are those many times.
+    monkeypatch.setattr("aasist.training.teachers.ACTIVATION_BYTES", 1)
     models = (files["one.safetensors"], files["other.safetensors"])
     keys = Teaching(models, weight=1.0, pair_weight=0.5)
     distillation = distillation_of(keys, FP32, shortest_samples=8_000)
@@ -211,13 +216,15 @@ def test_teachers_say_what_their_models_do_a_few_rows_at_a_time_and_take_no_grad
     waveforms = noise(5, seed=4).requires_grad_()
     expected = margins(teacher_model, waveforms.detach())
     taught, by_onnx = one.hear(waveforms), onnx.hear(waveforms)
-    torch.testing.assert_close(taught.log_odds, expected, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        readout = teacher_model.embed(teacher_model.features(waveforms))
+        sums = readout.abs() @ teacher_model.out.weight.abs().T
+    # The margin is a small difference of large sums: what float32 makes of it is told by their size.
+    torch.testing.assert_close(taught.log_odds, expected, rtol=0, atol=2 * EPSILON * float(sums.max()))
     loudness = 10 * waveforms.detach().abs().mean(1)
     torch.testing.assert_close(by_onnx.log_odds, 2 * loudness + 0.5, rtol=1e-4, atol=1e-4)
     assert taught.readout is not None
     assert by_onnx.readout is None
-    with torch.no_grad():
-        readout = teacher_model.embed(teacher_model.features(waveforms))
     torch.testing.assert_close(taught.readout, readout, rtol=1e-4, atol=1e-4)
     assert not taught.log_odds.requires_grad
     assert not taught.readout.requires_grad

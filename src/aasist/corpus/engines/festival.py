@@ -48,7 +48,9 @@ class Festival(Speaker):
 
     @functools.cached_property
     def _voices(self) -> tuple[Voice, ...]:
-        names = re.findall(r"[\w-]+", run(("festival", "--batch", "(print (voice.list))")))
+        # Where it has none, it says so first, and names those that it looked for.
+        said = run(("festival", "--batch", '(format t "\nvoices: %l\n" (voice.list))'))
+        names = re.findall(r"[\w-]+", said.rpartition("\nvoices:")[2])
         return tuple(Voice(name, *KNOWN[name][:2]) for name in sorted(names) if name in KNOWN)
 
     def voices(self) -> Sequence[Voice]:
