@@ -3,8 +3,8 @@
     python recipes/campaign/debian.py DEBS OUT
 
 DEBS holds the packages of PACKAGES (``apt-get download`` them; Debian 12 was used). OUT/train is for training, OUT/italian
-has the prompts of the one language that never is. Recordings of at least a second; of longer ones a stable random 8 s. Wants
-``dpkg`` and the extra train.
+has the prompts of the one language that never is. Recordings of at least a second; of longer ones a stable random 8 s. Wants ``dpkg``
+and the light install.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ HEADLESS = {".g722": ("g722", 16_000), ".gsm": ("gsm", 8_000), ".raw": ("s16le",
 LETTERS = 5
 """Of klettres, which spells alphabets, one file in so many is taken."""
 NO_SPEECH = re.compile(r"silence|/beep|music|tone")
-PACKAGES = {
+PACKAGES = {  # with the licence that each one's copyright file states; of fillets-ng and pocketsphinx, see there for more
     "asterisk-core-sounds-en-g722": "CC-BY-SA-3.0",
     "asterisk-core-sounds-es-g722": "CC-BY-SA-3.0",
     "asterisk-core-sounds-fr-g722": "CC-BY-SA-3.0",
     "asterisk-core-sounds-it-g722": "CC-BY-SA-3.0",
     "asterisk-core-sounds-ru-g722": "CC-BY-SA-3.0",
-    "asterisk-prompt-es-co": "CC-BY-SA-3.0",
-    "asterisk-prompt-fr-armelle": "CC-BY-SA-3.0",
+    "asterisk-prompt-es-co": "GPL-2",
+    "asterisk-prompt-fr-armelle": "BSD-like (Michel Gutierrez)",
     "fillets-ng-data-cs": "GPL-2",
     "fillets-ng-data-nl": "GPL-2",
-    "klettres-data": "GPL-2",
-    "ktuberling-data": "GPL-2",
+    "klettres-data": "GPL-2+",
+    "ktuberling-data": "GPL-2+",
     "pocketsphinx-testdata": "BSD-2-Clause",
 }
 

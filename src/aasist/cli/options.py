@@ -136,6 +136,16 @@ class MeasureOptions:
         return asv_from(read_asv_scores(self.asv_scores, key=self.asv_key))
 
 
+rounds_option = click.option(
+    "--rounds",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Rounds of the bootstrap; 0 leaves the intervals out.",
+)
+threads_option = click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+
+
 measure_options = gathered(
     "measures",
     MeasureOptions,
@@ -155,15 +165,9 @@ measure_options = gathered(
     click.option(
         "--by", multiple=True, metavar="COLUMN", help="Break the figures down by this column too. May be repeated."
     ),
-    click.option(
-        "--rounds",
-        type=click.IntRange(min=0),
-        default=1000,
-        show_default=True,
-        help="Rounds of the bootstrap; 0 leaves the intervals out.",
-    ),
+    rounds_option,
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."),
-    click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]"),
+    threads_option,
 )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aasist.cli.options import CorpusOptions, corpus_options
+from aasist.cli.options import CorpusOptions, corpus_options, rounds_option, threads_option
 from aasist.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -54,15 +54,9 @@ WEAKEST_DB, STRONGEST_DB = 120.0, 0.0
     help="Trials of each class, drawn by --seed and their ids; more than there are: all.",
 )
 @click.option("--first-window", is_flag=True, help="Attack the first window alone.  [default: all that detect scores]")
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Rounds of the bootstrap; 0 leaves the intervals out.",
-)
+@rounds_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random.")
-@click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+@threads_option
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object a model instead of the table; rates are fractions."
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from aasist.cli.options import rounds_option, threads_option
+
 FILE = click.Path(path_type=Path)
 THREE = (float, float, float)
 
@@ -30,15 +32,9 @@ THREE = (float, float, float)
     metavar="MISS NONTARGET SPOOF",
     help="Of rejecting a target, of accepting a non-target and a spoof.",
 )
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Rounds of the bootstrap; 0 leaves the intervals out.",
-)
+@rounds_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object instead of the table.")
 def sasv(
     scores: Path,
