@@ -37,6 +37,10 @@ class BuildError(Exception):
     """The page cannot be built; the message says why, and what to do."""
 
 
+class NotFetched(BuildError):
+    """onnxruntime-web is not at hand and could not be fetched."""
+
+
 def main() -> int:
     """Build, and say how to serve it; 1 where it cannot be built."""
     parser = argparse.ArgumentParser(description="Builds the page that judges recordings in a browser.")
@@ -93,7 +97,7 @@ def packed() -> Path:
     by_hand = f"fetch it where there is a network ('npm pack {ORT}') and name it by --package"
     npm = shutil.which("npm")
     if npm is None:
-        raise BuildError(f"npm is not installed, so {ORT} cannot be fetched: install npm, or {by_hand}")
+        raise NotFetched(f"npm is not installed, so {ORT} cannot be fetched: install npm, or {by_hand}")
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         command = [npm, "pack", ORT, "--silent", "--ignore-scripts", "--pack-destination", folder]
@@ -101,7 +105,7 @@ def packed() -> Path:
         fetched = Path(folder) / path.name
         if done.returncode != 0 or not fetched.is_file():
             said = " ".join((done.stderr or done.stdout).split())[:300] or f"npm ended with {done.returncode}"
-            raise BuildError(f"npm could not fetch {ORT} ({said}): is there a network? Or {by_hand}")
+            raise NotFetched(f"npm could not fetch {ORT} ({said}): is there a network? Or {by_hand}")
         checked(fetched)
         fetched.replace(path)
     return path

@@ -78,7 +78,8 @@ function made(name, text) {
 }
 
 function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  const sign = value < 0 ? "−" : value > 0 ? "+" : "";
+  return `${sign}${Math.abs(value).toFixed(2)}`;
 }
 
 function percent(fraction) {

@@ -7,6 +7,9 @@ const TICKS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300];
 /** Room for the scale of scores on the left and for seconds below, in CSS pixels. */
 const LEFT = 28, BOTTOM = 20, TOP = 6;
 
+/** Room within the plot, so that a score of 0 or 1 does not lie on its edge. */
+const INSET = 7;
+
 /**
  * Draw onto a canvas at the size that its style gives it.
  * @param {HTMLCanvasElement} canvas
@@ -22,7 +25,7 @@ export function drawTimeline(canvas, mono, verdict) {
   const ink = (name) => style.getPropertyValue(`--${name}`);
   const plot = { left: LEFT, right: width - 1, top: TOP, bottom: height - BOTTOM };
   const x = (seconds) => plot.left + ((plot.right - plot.left) * seconds) / verdict.duration_seconds;
-  const y = (score) => plot.bottom - (plot.bottom - plot.top) * score;
+  const y = (score) => plot.bottom - INSET - (plot.bottom - plot.top - 2 * INSET) * score;
 
   for (const segment of verdict.segments) {
     const fake = segment.llr < verdict.threshold;
@@ -35,8 +38,8 @@ export function drawTimeline(canvas, mono, verdict) {
   drawScales(pen, plot, x, y, verdict.duration_seconds, ink);
 
   pen.lineWidth = 3;
+  pen.strokeStyle = ink("ink");
   for (const window of verdict.windows) {
-    pen.strokeStyle = ink(window.llr < verdict.threshold ? "fake" : "real");
     stroke(pen, [x(window.start) + 1, y(window.score)], [x(window.end) - 1, y(window.score)]);
   }
   pen.lineWidth = 1.5;
@@ -71,7 +74,7 @@ function drawScales(pen, plot, x, y, duration, ink) {
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   for (const score of [0, 0.5, 1]) {
-    pen.fillText(String(score), plot.left - 6, Math.min(Math.max(y(score), plot.top + 6), plot.bottom - 4));
+    pen.fillText(String(score), plot.left - 6, y(score));
   }
   stroke(pen, [plot.left, plot.top], [plot.left, plot.bottom], [plot.right, plot.bottom]);
   pen.textBaseline = "top";
@@ -98,7 +101,7 @@ function hatch(pen, [left, top, width, height], colour) {
   pen.clip();
   pen.strokeStyle = colour;
   pen.lineWidth = 1;
-  pen.globalAlpha = 0.35;
+  pen.globalAlpha = 0.3;
   for (let at = left - height; at < left + width; at += 9) stroke(pen, [at, top + height], [at + height, top]);
   pen.restore();
 }
