@@ -3,13 +3,15 @@
 import { levels } from "./levels.js";
 import { SAMPLE_RATE } from "./modelfile.js";
 import { judged, measured } from "./quality.js";
-import { readRecording, withoutOuterSilence } from "./recording.js";
+import { heard, readRecording } from "./recording.js";
 import { speechMask, speechSeconds } from "./speech.js";
 import { meanOf, merged, scoreOf, seconds } from "./verdict.js";
 import { cut, placed } from "./windows.js";
 
 /** The share of the work that finding speech takes, for the progress bar. */
 const SPEECH_SHARE = 0.3;
+
+const DECODING = { resampled: "resampled to 16 kHz in this page", decoded: "decoded by the browser" };
 
 /**
  * Judge a file. `verdict` is as in docs/verdict.md; `recording` is what was heard, and `judgingSeconds` what it took.
@@ -28,7 +30,7 @@ export async function detect(file, models, { onProgress = () => {}, signal } = {
   await step(0, "Reading");
   const begun = performance.now();
   const recording = await readRecording(file);
-  const { samples, lead } = withoutOuterSilence(recording.mono);
+  const { samples, leadSeconds } = heard(recording);
   const mask = await speechMask(samples, models.speech, (share) => step(share * SPEECH_SHARE, "Finding speech"));
   const spoken = speechSeconds(samples, mask);
   const findings = judged(measured(samples, mask, levels(recording.channels), recording), spoken);
@@ -38,8 +40,8 @@ export async function detect(file, models, { onProgress = () => {}, signal } = {
   for (const place of places) {
     await step(SPEECH_SHARE + ((1 - SPEECH_SHARE) * windows.length) / places.length, "Judging");
     const llr = await models.llrOf(cut(samples, place, notes.window_samples));
-    const start = seconds(lead + place.start, SAMPLE_RATE), end = seconds(lead + place.start + place.length, SAMPLE_RATE);
-    windows.push({ start, end, score: scoreOf(llr), llr });
+    const start = Math.round(leadSeconds * SAMPLE_RATE) + place.start, end = start + place.length;
+    windows.push({ start: seconds(start, SAMPLE_RATE), end: seconds(end, SAMPLE_RATE), score: scoreOf(llr), llr });
   }
   signal?.throwIfAborted();
   const judgingSeconds = (performance.now() - begun) / 1000;
@@ -49,8 +51,8 @@ export async function detect(file, models, { onProgress = () => {}, signal } = {
   if (notes.calibration === null) {
     warnings.push({ code: "uncalibrated", message: "the model has no calibration: its llr is a raw difference of logits" });
   }
-  if (!recording.exact) {
-    warnings.push({ code: "resampled", message: "decoded by the browser: the command may give another score" });
+  if (recording.decoding !== "exact") {
+    warnings.push({ code: recording.decoding, message: `${DECODING[recording.decoding]}: the command may give another score` });
   }
   const decided = llr !== null && findings.undecided.length === 0;
   const verdict = {
@@ -62,7 +64,7 @@ export async function detect(file, models, { onProgress = () => {}, signal } = {
     duration_seconds: seconds(recording.durationSeconds, 1),
     speech_seconds: seconds(spoken, 1),
     sample_rate: recording.sampleRate,
-    channels: recording.channelCount,
+    channels: recording.channels.length,
     segments: merged(windows, notes.threshold),
     warnings,
     model: { name: notes.name, sha256: models.sha256, precision: notes.precision },

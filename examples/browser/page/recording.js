@@ -1,7 +1,8 @@
-// A file to mono samples at 16 kHz, with every limit and every refusal in one place.
+// A file to samples, and to what the models hear of them at 16 kHz, with every limit and every refusal in one place.
 
 import { Refusal } from "./errors.js";
 import { SAMPLE_RATE } from "./modelfile.js";
+import { resampled } from "./resample.js";
 import { checkShape, wavHeader, wavSamples } from "./wav.js";
 
 /** The whole recording is held in memory, and a phone has little: 10 minutes; 128 MiB hold that as CD-quality PCM. */
@@ -15,13 +16,16 @@ const MAX_MAGNITUDE = 2 ** 32;
 /** A WAV file is truncated when more than both is missing of what its header promised. */
 const TRUNCATED_SECONDS = 0.5, TRUNCATED_FRACTION = 0.01;
 
+/** What the browser decodes to where the file does not tell its rate in a place that is read here; in Hz. */
+const USUAL_RATE = 48_000;
+
 /**
  * Read a file chosen by the user.
  *
- * Gives `channels` (one Float32Array of N a channel, at 16 kHz, full scale 1), `mono` (N,), `sampleRate` and
- * `channelCount` of the source, `durationSeconds`, `truncated`, and `exact`: whether these are the very samples that
- * the command hears. Only WAV at 16 kHz is; anything else is decoded and resampled by the browser.
- * `sampleRate` is null where the browser does not tell it. Throws a `Refusal` with a code of docs/verdict.md.
+ * Gives `channels` (one Float32Array of N a channel, full scale 1) at `rate` Hz, their mean `mono` (N,), `sampleRate` of
+ * the source (null where the browser does not tell it), `durationSeconds`, `truncated`, and `decoding`: "exact" where
+ * these are the very samples that the command hears (WAV at 16 kHz), "resampled" for WAV at another rate, "decoded" for
+ * what went through the browser's decoder. Throws a `Refusal` with a code of docs/verdict.md.
  * @param {File} file
  */
 export async function readRecording(file) {
@@ -38,44 +42,50 @@ export async function readRecording(file) {
     throw new Refusal("unreadable", `the file cannot be read: ${error.message}`);
   }
   const view = new DataView(bytes), header = wavHeader(view);
-  if (header !== null) {
-    checkShape(header);
-    checkLength(header.dataBytes / (header.bits / 8) / header.channels / header.rate);
-  }
-  const recording = header?.rate === SAMPLE_RATE ? exactly(view, header) : await decoded(file, bytes, header);
+  const recording = header === null ? await decoded(file, bytes) : ofWav(view, header);
   for (const channel of recording.channels) {
     // Written so that NaN fails too.
     if (!channel.every((sample) => Math.abs(sample) <= MAX_MAGNITUDE)) {
       throw new Refusal("not_finite", "the recording holds samples that are NaN, infinite or beyond any scale");
     }
   }
-  const durationSeconds = recording.channels[0].length / SAMPLE_RATE;
+  const durationSeconds = recording.channels[0].length / recording.rate;
   checkLength(durationSeconds);
-  return { ...recording, mono: mixed(recording.channels), durationSeconds, channelCount: recording.channels.length };
+  return { ...recording, mono: mixed(recording.channels), durationSeconds };
 }
 
-function exactly(view, header) {
-  const channels = wavSamples(view, header);
-  if (channels[0].length === 0) throw new Refusal("no_audio", "a WAV file without a single sample");
-  const bytesASecond = (header.bits / 8) * header.channels * SAMPLE_RATE;
-  const missing = ((header.promisedBytes ?? 0) - header.dataBytes) / bytesASecond;
-  const truncated = missing > Math.max(TRUNCATED_SECONDS, (TRUNCATED_FRACTION * header.dataBytes) / bytesASecond);
-  return { channels, sampleRate: SAMPLE_RATE, truncated, exact: true };
+function ofWav(view, header) {
+  checkShape(header);
+  const { rate } = header, bytesASecond = (header.bits / 8) * header.channels * rate;
+  const seconds = header.dataBytes / bytesASecond;
+  checkLength(seconds);
+  const missing = (header.promisedBytes ?? 0) / bytesASecond - seconds;
+  const truncated = missing > Math.max(TRUNCATED_SECONDS, TRUNCATED_FRACTION * seconds);
+  const decoding = rate === SAMPLE_RATE ? "exact" : "resampled";
+  return { channels: wavSamples(view, header), rate, sampleRate: rate, truncated, decoding };
 }
 
-/** By the browser's decoder, which also resamples to the rate of its context. */
-async function decoded(file, bytes, header) {
-  if (header === null) checkLength(await promisedSeconds(file), { atLeast: 0 });
+/** By the browser's decoder, at the file's own rate where that is known: its resampler is a quick one. */
+async function decoded(file, bytes) {
+  checkLength(await promisedSeconds(file), { atLeast: 0 });
+  const sampleRate = flacRate(new DataView(bytes)), rate = sampleRate ?? USUAL_RATE;
+  if (sampleRate !== null) checkShape({ rate, channels: 1 });
   let audio;
   try {
-    audio = await new OfflineAudioContext(1, 1, SAMPLE_RATE).decodeAudioData(bytes);
+    audio = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
   } catch {
     throw new Refusal("unreadable", "not a recording that this browser can decode; " +
       "WAV, MP3, FLAC, Ogg and m4a are read by most, and the command 'aasist detect' reads more");
   }
   const channels = Array.from({ length: audio.numberOfChannels }, (_, i) => audio.getChannelData(i));
   if (channels[0].length === 0) throw new Refusal("no_audio", "no sample could be decoded from the file");
-  return { channels, sampleRate: header?.rate ?? null, truncated: false, exact: false };
+  return { channels, rate, sampleRate, truncated: false, decoding: "decoded" };
+}
+
+/** The rate of a FLAC file, in its first block (RFC 9639, 8.2), in Hz; null of any other file. */
+function flacRate(view) {
+  const isFlac = view.byteLength > 42 && view.getUint32(0) === 0x664c6143;
+  return (isFlac && view.getUint32(18) >>> 12) || null;
 }
 
 /** What the file says of its length, in seconds, before memory is spent on decoding it; NaN where it says nothing. */
@@ -118,11 +128,12 @@ function mixed(channels) {
 }
 
 /**
- * Mono samples (N,) -> those between the digital silence (exactly 0) at either end, and how many were left out before
- * them. As the Python side does: padding a recording moves nothing.
+ * A recording as the models hear it: `samples` at 16 kHz between the digital silence (exactly 0) at either end, and how
+ * many seconds of it were left out before them. As the command does: padding a recording moves nothing.
  */
-export function withoutOuterSilence(mono) {
+export function heard({ mono, rate }) {
   const first = mono.findIndex((sample) => sample !== 0);
-  if (first < 0) return { samples: mono.subarray(0, 0), lead: 0 };
-  return { samples: mono.subarray(first, mono.findLastIndex((sample) => sample !== 0) + 1), lead: first };
+  if (first < 0) return { samples: mono.subarray(0, 0), leadSeconds: 0 };
+  const sounding = mono.subarray(first, mono.findLastIndex((sample) => sample !== 0) + 1);
+  return { samples: resampled(sounding, rate, SAMPLE_RATE), leadSeconds: first / rate };
 }
