@@ -68,7 +68,10 @@ def build(output: Path, *, model: str = "small", package: Path | None = None) ->
     content, facts = described(model)
     files = runtime_files(package or packed())
     files |= {"model.onnx": content, "model.json": json.dumps(facts, indent=1).encode()}
-    files |= {"silero_vad.onnx": (speech_folder() / "silero_vad.onnx").read_bytes(), "licences.txt": licences().encode()}
+    files |= {
+        "silero_vad.onnx": (speech_folder() / "silero_vad.onnx").read_bytes(),
+        "licences.txt": licences().encode(),
+    }
     # The page is there whole or not at all; a page that was there before goes.
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".page-") as folder:
@@ -115,7 +118,9 @@ def checked(package: Path) -> bytes:
     """The bytes of the package, if they are those that this page was tested with."""
     content = package.read_bytes()
     if (found := hashlib.sha256(content).hexdigest()) != ORT_SHA256:
-        raise BuildError(f"{package} is not {ORT}: expected sha256 {ORT_SHA256}, got {found}; remove it and fetch it anew")
+        raise BuildError(
+            f"{package} is not {ORT}: expected sha256 {ORT_SHA256}, got {found}; remove it and fetch it anew"
+        )
     return content
 
 

@@ -56,7 +56,11 @@ class Chromium:
         # Out of the way of 3 and 4, which Chromium reads from and writes to.
         high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (theirs_in, theirs_out)]
         # Chromium refuses to run as root within its sandbox.
-        switches = (*SWITCHES, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={self._profile.name}")
+        switches = (
+            *SWITCHES,
+            *(["--no-sandbox"] if os.geteuid() == 0 else []),
+            f"--user-data-dir={self._profile.name}",
+        )
         quiet = os.open(os.devnull, os.O_RDWR)
         self._pid = os.posix_spawn(
             path,

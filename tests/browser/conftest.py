@@ -13,10 +13,21 @@ from typing import Any
 
 import pytest
 
+from aasist.audio.read import read
+from aasist.session import Float32
+
 from .chromium import Chromium, program
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE_FILES = sorted(
+    path for path in (ROOT / "examples").iterdir() if path.suffix in {".wav", ".flac", ".opus", ".m4a"}
+)
 DONE = "!document.querySelector('#verdict').hidden || !document.querySelector('#error').hidden"
+
+
+def recording_of(path: Path) -> Float32:
+    """An example (N,) at 16 kHz."""
+    return read(path)
 
 
 def builder() -> Any:
@@ -136,6 +147,8 @@ def opened(chromium: Chromium, served: Served) -> Page:
 
 @pytest.fixture
 def page(opened: Page) -> Page:
-    """The page on a desk's screen, ready for a recording."""
+    """The page on a desk's screen, ready for a recording; loaded anew only where another was open meanwhile."""
     opened.chromium.screen(1280, 900)
+    if opened.chromium.evaluate("location.href") != opened.served.address:
+        opened.open()
     return opened

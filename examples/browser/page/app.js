@@ -64,7 +64,9 @@ function chosen(files) {
 
 input.addEventListener("change", () => {
   if (input.files.length) chosen(input.files);
-  // So that choosing the same file again is a change too.
+});
+// So that choosing the same file again is a change too.
+input.addEventListener("click", () => {
   input.value = "";
 });
 cancel.addEventListener("click", () => {
@@ -85,7 +87,10 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   chooser.classList.remove("over");
-  chosen(event.dataTransfer.files);
+  if (input.disabled) return;
+  const { files } = event.dataTransfer;
+  if (files.length === 1) input.files = files;
+  chosen(files);
 });
 
 element("not-started").hidden = true;
