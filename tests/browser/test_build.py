@@ -129,6 +129,12 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def test_opened_as_a_file_the_page_says_what_it_needs(built, chromium):
+    chromium.open(f"file://{built}/index.html")
+    said = chromium.evaluate("document.querySelector('#not-started').innerText")
+    assert "it needs a server, such as python -m http.server --directory dist" in said
+
+
 def test_a_model_of_ones_own_is_judged_with(loudness_onnx, chromium, recording, tmp_path):
     from aasist import Detector
 
