@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from aasist.audio.read import read
-from aasist.session import Float32
+from aasist.session import SAMPLE_RATE, Float32
 
 from .chromium import Chromium, program
 
@@ -152,3 +153,14 @@ def page(opened: Page) -> Page:
     if opened.chromium.evaluate("location.href") != opened.served.address:
         opened.open()
     return opened
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Callable[..., Path]:
+    """Writes samples (N,) or (N, C) as WAV of 16-bit PCM at 16 kHz."""
+
+    def write(samples: Float32, name: str = "recording.wav", rate: int = SAMPLE_RATE, subtype: str = "PCM_16") -> Path:
+        soundfile.write(tmp_path / name, samples, rate, subtype=subtype)
+        return tmp_path / name
+
+    return write
