@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aasist.errors import MissingExtra, ModelError
+from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
 
@@ -102,7 +103,9 @@ class OpenVinoSession:
                 model.reshape({"waveform": shape})
             compiled = core().compile_model(model, "CPU", self._properties)
         except RuntimeError as error:
-            raise ModelError("model", f"OpenVINO cannot load the model: {_one_line(error)}") from error
+            raise ModelError(
+                "model", f"OpenVINO cannot load the model: {_one_line(error)}{remedy(self._content[0])}"
+            ) from error
         wanted, got = self._properties["INFERENCE_PRECISION_HINT"], compiled.get_property("INFERENCE_PRECISION_HINT")
         if wanted != got:
             raise ModelError("precision", f"OpenVINO took {got} where {wanted} was wanted: run it in fp32")
