@@ -34,7 +34,7 @@ def compare(
     *,
     window_samples: int,
     shortest: int,
-    longest: int,
+    longest: int = 1 << 26,
     lengths: Sequence[int] = CHECKED_LENGTHS,
 ) -> tuple[Case, ...]:
     """Differences of ``session`` from ``reference`` on noise of each length, alone and in batches of two and five.
@@ -54,7 +54,13 @@ def compare(
 
 
 def proof(
-    cases: tuple[Case, ...], *, reference: str, runtime: str, graph_sha256: str = "", packages: Sequence[str] = ()
+    cases: tuple[Case, ...],
+    *,
+    reference: str,
+    runtime: str,
+    opset: int = OPSET,
+    graph_sha256: str = "",
+    packages: Sequence[str] = (),
 ) -> Parity:
     """What the cases prove, with the versions of ``packages``; ``ModelError`` where it is not parity."""
     parity = Parity(
@@ -62,7 +68,7 @@ def proof(
         runtime=runtime,
         tolerance=TOLERANCE,
         cases=cases,
-        opset=OPSET,
+        opset=opset,
         exporter=EXPORTER,
         versions={name: metadata.version(name) for name in ("aasist", *packages)},
         graph_sha256=graph_sha256,

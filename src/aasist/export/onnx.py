@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from torch import nn
 from aasist.errors import ModelError
 from aasist.export.comparison import CHECKED_LENGTHS, Runs, compare, proof
 from aasist.export.folding import folded
+from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.models import shipped, shipped_checkpoint, shipped_folder
 from aasist.runtime.onnx import OnnxSession
 from aasist.runtime.parity import Case, Parity, graph_sha256, with_parity
 from aasist.session import Float32
@@ -55,6 +57,33 @@ def to_file(model: Aasist) -> tuple[bytes, Parity]:
         packages=("torch", "onnx", "onnxscript", "onnxruntime"),
     )
     return with_parity(content, parity), parity
+
+
+def weights_of(model: str) -> tuple[Aasist, ModelNotes]:
+    """The model of a checkpoint, or of a shipped name, and its notes: of a name those of its file, of a checkpoint new ones.
+
+    Raises ``ModelError`` where there is none.
+    """
+    if model in shipped():
+        notes = modelfile.read(shipped_folder() / shipped()[model]["file"])[1]
+        return checkpoint.load(shipped_checkpoint(model)), notes
+    path = Path(model)
+    if not path.is_file():
+        names = ", ".join(shipped())
+        raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a checkpoint")
+    weights = checkpoint.load(path)
+    return weights, notes_for(weights)
+
+
+def notes_for(model: Aasist) -> ModelNotes:
+    """What a file of ``model`` can say without being told more: its windows overlap by half, and it has no calibration."""
+    architecture = model.architecture
+    return ModelNotes(
+        name=architecture.name,
+        variant=architecture.to_json(),
+        window_samples=architecture.window_samples,
+        hop_samples=architecture.window_samples // 2,
+    )
 
 
 def to_onnx(model: Aasist) -> onnx.ModelProto:
@@ -127,21 +156,26 @@ def differences(model: Aasist, content: bytes, lengths: Sequence[int] = CHECKED_
 
 def compared_with_torch(model: Aasist, session: Runs, lengths: Sequence[int] = CHECKED_LENGTHS) -> tuple[Case, ...]:
     """How far a session is from torch, at the lengths that the architecture takes."""
-
-    def by_torch(waveform: Float32) -> Float32:
-        with torch.inference_mode():
-            logits: Float32 = model(torch.from_numpy(waveform)).numpy()
-        return logits
-
     architecture = model.architecture
     return compare(
-        by_torch,
+        by_torch(model),
         session,
         window_samples=architecture.window_samples,
         shortest=architecture.shortest_samples,
         longest=_longest(model),
         lengths=lengths,
     )
+
+
+def by_torch(model: Aasist) -> Callable[[Float32], Float32]:
+    """Waveform (B, T) -> logits (B, 2), by torch."""
+
+    def run(waveform: Float32) -> Float32:
+        with torch.inference_mode():
+            logits: Float32 = model(torch.from_numpy(waveform)).numpy()
+        return logits
+
+    return run
 
 
 def _count_nodes_in_float64(graph: onnx.GraphProto, model: Aasist) -> None:

@@ -16,7 +16,7 @@ from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
 
-def _quietly_imported() -> ModuleType:
+def imported() -> ModuleType:
     """The package ``openvino``, kept from telling its makers that it was imported, as it does by ``openvino_telemetry``."""
     if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -35,7 +35,7 @@ def _quietly_imported() -> ModuleType:
 @cache
 def core() -> Any:
     """OpenVINO's ``Core``, one a process: it holds the plugin of the processor."""
-    return _quietly_imported().Core()
+    return imported().Core()
 
 
 def has_bf16() -> bool:
@@ -54,7 +54,7 @@ class OpenVinoSession:
         self, model: bytes, weights: bytes = b"", *, precision: str, threads: int, runs: int = 1, window_samples: int
     ) -> None:
         """``runs`` calls compute at a time, each on ``threads`` threads; further ones wait."""
-        openvino = _quietly_imported()
+        openvino = imported()
         self.precision = precision
         self._window_samples, self._runs = window_samples, runs
         hint = openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
