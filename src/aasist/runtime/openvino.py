@@ -73,8 +73,10 @@ class OpenVinoSession:
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
         windows = np.ascontiguousarray(windows, dtype=np.float32)
+        if windows.ndim != 2:  # OpenVINO would take the first numbers of them
+            raise ModelError("model", f"OpenVINO cannot run the model: expected windows (B, T), got {windows.shape}")
         try:
-            if windows.ndim == 2 and windows.shape[1] == self._window_samples:
+            if windows.shape[1] == self._window_samples:
                 rows = [self._windows.infer(windows[row : row + 1]) for row in range(len(windows))]
                 logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
             else:
