@@ -1,0 +1,134 @@
+"""A session on OpenVINO (extra ``openvino``)."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import cache
+from queue import LifoQueue
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from aasist.errors import MissingExtra, ModelError
+from aasist.session import Float32
+
+
+def _quietly_imported() -> ModuleType:
+    """The package ``openvino``, kept from telling its makers that it was imported, as it does by ``openvino_telemetry``."""
+    if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            raise MissingExtra("the runtime openvino", "openvino") from error
+        finally:
+            del sys.modules["openvino_telemetry"]
+    else:
+        import openvino
+    module: ModuleType = openvino
+    return module
+
+
+@cache
+def core() -> Any:
+    """OpenVINO's ``Core``, one a process: it holds the plugin of the processor."""
+    return _quietly_imported().Core()
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO runs in bf16 by the processor's own instructions (AMX, AVX-512 BF16)."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVinoSession:
+    """Windows (B, T) -> logits (B, 2) on the processor, in the precision that was asked for and no other.
+
+    Compiled once for single windows of the model's length, where a fixed shape is the faster form and a batch none, and
+    once more for any other length, when one first comes. So what is kept does not grow with the shapes that come.
+    """
+
+    def __init__(
+        self, model: bytes, weights: bytes = b"", *, precision: str, threads: int, runs: int = 1, window_samples: int
+    ) -> None:
+        """``runs`` calls compute at a time, each on ``threads`` threads; further ones wait."""
+        openvino = _quietly_imported()
+        self.precision = precision
+        self._window_samples, self._runs = window_samples, runs
+        hint = openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
+        self._properties = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "NUM_STREAMS": runs,
+            "INFERENCE_NUM_THREADS": runs * threads,
+            # Threads pinned to cores that the process may not use, or shares, are worse than threads that wander.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._content = (model, weights)
+        self._any_length: _Requests | None = None
+        self._lock = threading.Lock()
+        self._windows = self._compiled([1, window_samples])
+
+    def run(self, windows: Float32) -> Float32:
+        """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
+        windows = np.ascontiguousarray(windows, dtype=np.float32)
+        try:
+            if windows.ndim == 2 and windows.shape[1] == self._window_samples:
+                rows = [self._windows.infer(windows[row : row + 1]) for row in range(len(windows))]
+                logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
+            else:
+                logits = self._of_any_length().infer(windows)
+        except RuntimeError as error:
+            raise ModelError("model", f"OpenVINO cannot run the model: {_one_line(error)}") from error
+        if logits.shape != (len(windows), 2):
+            raise ModelError("model", f"expected logits of shape ({len(windows)}, 2), got {logits.shape}")
+        return np.asarray(logits, dtype=np.float32)
+
+    def _of_any_length(self) -> _Requests:
+        with self._lock:
+            if self._any_length is None:
+                self._any_length = self._compiled(None)
+            return self._any_length
+
+    def _compiled(self, shape: list[int] | None) -> _Requests:
+        """The model compiled for windows of ``shape``, or of any."""
+        try:
+            model = core().read_model(*self._content) if self._content[1] else core().read_model(self._content[0])
+            inputs = [port.get_any_name() for port in model.inputs]
+            outputs = [port.get_any_name() for port in model.outputs]
+            if inputs != ["waveform"] or outputs != ["logits"]:
+                raise ModelError("model", f"expected input 'waveform' and output 'logits', got {inputs} and {outputs}")
+            if shape is not None:
+                model.reshape({"waveform": shape})
+            compiled = core().compile_model(model, "CPU", self._properties)
+        except RuntimeError as error:
+            raise ModelError("model", f"OpenVINO cannot load the model: {_one_line(error)}") from error
+        wanted, got = self._properties["INFERENCE_PRECISION_HINT"], compiled.get_property("INFERENCE_PRECISION_HINT")
+        if wanted != got:
+            raise ModelError("precision", f"OpenVINO took {got} where {wanted} was wanted: run it in fp32")
+        return _Requests(compiled, self._runs)
+
+
+class _Requests:
+    """Up to ``most`` requests of a compiled model, each made when it is first wanted; a call waits for a free one."""
+
+    def __init__(self, compiled: Any, most: int) -> None:
+        self._compiled = compiled
+        self._free: LifoQueue[Any] = LifoQueue()
+        for _ in range(most):
+            self._free.put(None)
+
+    def infer(self, windows: Float32) -> Float32:
+        """Windows as compiled -> a copy of what the graph gives."""
+        request = self._free.get()
+        try:
+            if request is None:
+                request = self._compiled.create_infer_request()
+            logits: Float32 = request.infer({"waveform": windows})["logits"]
+            return logits
+        finally:
+            self._free.put(request)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
