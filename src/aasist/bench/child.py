@@ -1,7 +1,7 @@
 """Work in a process of its own, which may crash or hang without taking this one with it.
 
-A job is one of `JOBS`, a function that takes ``say`` and its arguments, all of them JSON, and returns JSON. The processor
-may lack an instruction, a runtime may deadlock beside another: each is a sentence then, never an end.
+A job is a function, named ``module:function``, that takes ``say`` and its arguments, all of them JSON, and returns JSON. The
+processor may lack an instruction, a runtime may deadlock beside another: each is a sentence then, never an end.
 """
 
 from __future__ import annotations
@@ -14,20 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import IO, Any
 
 from aasist.errors import AasistError
 
 Say = Callable[[dict[str, Any]], None]
-
-JOBS = {
-    "alone": "aasist.bench.alone:measure",
-    "race": "aasist.bench.race:run",
-    "peaks": "aasist.bench.peaks:measure",
-    "nodes": "aasist.bench.nodes:measure",
-}
 
 
 def asked(
@@ -73,7 +66,7 @@ def asked(
             process.kill()
 
 
-def _messages(stream: IO[bytes], silence_seconds: float) -> Any:
+def _messages(stream: IO[bytes], silence_seconds: float) -> Iterator[dict[str, Any]]:
     """The lines that a process says, until it says no more; `AasistError` where it is silent for too long."""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
@@ -117,7 +110,7 @@ def main() -> None:
             out.flush()
 
         request = json.load(sys.stdin)
-        module, _, function = JOBS[request["job"]].partition(":")
+        module, _, function = request["job"].partition(":")
         try:
             done = getattr(import_module(module), function)(say, **request["arguments"])
         except AasistError as error:

@@ -13,6 +13,7 @@ from aasist.bench.contender import Contender, Row
 from aasist.bench.turns import WARM_UP_ROUNDS
 from aasist.errors import AasistError
 
+ALONE, RACE = "aasist.bench.alone:measure", "aasist.bench.race:run"
 ALONE_SECONDS = 180.0
 """To open a session, or for one run: a contender that takes longer is left out."""
 MEMORY_SHARE = 0.8
@@ -32,6 +33,8 @@ class Contest:
     """Why some have no row."""
     reference_ms: dict[int, float] = field(default_factory=dict)
     """Threads -> median of the published architecture in eager PyTorch; empty without torch."""
+    without_reference: str = ""
+    """Why there is no reference though it was wanted; else empty."""
     rounds: int = 0
     """That counted: fewer than asked for where time was up."""
 
@@ -62,6 +65,8 @@ def contest(
     for threads, told in zip(counts, timed["reference"], strict=False):
         if told["seconds"]:
             found.reference_ms[threads] = 1000 * statistics.median(told["seconds"])
+        else:
+            found.without_reference = told["failure"]
     for contender, told in timed["contenders"]:
         found.rows.append(_row(contender, told, alone[contender], found.reference_ms.get(contender.threads)))
         found.rounds = max(found.rounds, len(told["seconds"]))
@@ -75,7 +80,7 @@ def _alone(contenders: Iterable[Contender], found: Contest, moved: Moved) -> dic
     for done, contender in enumerate(every):
         moved("memory", done, len(every), str(contender))
         try:
-            facts[contender] = asked("alone", {"contender": contender.to_json()}, silence_seconds=ALONE_SECONDS)
+            facts[contender] = asked(ALONE, {"contender": contender.to_json()}, silence_seconds=ALONE_SECONDS)
         except AasistError as error:
             found.failures[contender] = error.message
     return facts
@@ -124,10 +129,10 @@ def _timed(
         }
         moved("time", 0, total, "opening all")
         try:
-            told = asked("race", arguments, silence_seconds=ALONE_SECONDS, heard=heard)
+            told = asked(RACE, arguments, silence_seconds=ALONE_SECONDS, heard=heard)
         except AasistError as error:
             if at < references:  # nothing to be compared with: the contenders are timed all the same
-                reference, references = None, 0
+                reference, references, found.without_reference = None, 0, error.message
                 continue
             guilty = contenders.pop(at - references)
             found.failures[guilty] = f"beside the others: {error.message}"

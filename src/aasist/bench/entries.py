@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from aasist.bench.contender import Contender
+from aasist.runtime import irfile
 from aasist.session import WINDOW_SAMPLES
 
 
@@ -15,7 +17,7 @@ class Entry:
 
     name: str
     file: str
-    """ONNX of ours."""
+    """ONNX of ours, or OpenVINO's format."""
     checkpoint: str | None = None
     """The same weights for PyTorch; None where there are none."""
     precision: str = "fp32"
@@ -28,7 +30,9 @@ class Ways:
     """In what models are run."""
 
     runtimes: dict[str, tuple[str, ...]]
-    """Runtime -> the precisions that this processor has in it."""
+    """Runtime -> what it runs a file in fp32 in on this processor."""
+    insisted: bool = False
+    """Whether they were named: a model that cannot run in one is spoken of then."""
     precisions: tuple[str, ...] = ()
     """Only these; without any, all."""
     threads: tuple[int, ...] = (1,)
@@ -48,39 +52,29 @@ class Field:
 def entered(entries: Iterable[Entry], ways: Ways) -> Field:
     """Each entry in every runtime, precision, number of threads and batch that ``ways`` has for it."""
     found = Field()
-    for entry in entries:
-        for runtime, has in ways.runtimes.items():
-            path = entry.checkpoint if runtime == "torch" else entry.file
-            for precision, lack in _precisions(entry, runtime, has, ways.precisions):
-                for threads in ways.threads:
-                    for batch in ways.batches:
-                        contender = Contender(
-                            entry.name, path or entry.file, runtime, precision, threads, batch, entry.window_samples
-                        )
-                        reason = lack or _too_many(threads, ways.usable_threads)
-                        if reason:
-                            found.refused[contender] = reason
-                        else:
-                            found.contenders.append(contender)
+    for entry, runtime, threads, batch in product(entries, ways.runtimes, ways.threads, ways.batches):
+        can, lack = _possible(entry, runtime, ways.runtimes[runtime])
+        # What nobody asked for and cannot be is not spoken of.
+        for precision in ways.precisions or can or ((entry.precision,) if ways.insisted else ()):
+            path = entry.checkpoint if runtime == "torch" and entry.checkpoint is not None else entry.file
+            contender = Contender(entry.name, path, runtime, precision, threads, batch, entry.window_samples)
+            if precision not in can:
+                found.refused[contender] = lack
+            elif threads > ways.usable_threads:
+                found.refused[contender] = f"this process may use {ways.usable_threads} of the processor's threads"
+            else:
+                found.contenders.append(contender)
     return found
 
 
-def _precisions(entry: Entry, runtime: str, has: Sequence[str], asked: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Precisions to run an entry in, and with each why it cannot be, empty where it can; without one asked for, all that
-    can."""
-    can: tuple[str, ...]
+def _possible(entry: Entry, runtime: str, has: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The precisions that an entry can be run in, and what to say where it is another that is wanted."""
     if runtime == "torch":
-        can = ("fp32",) if entry.checkpoint is not None else ()
-        lack = "PyTorch runs checkpoints in fp32" if can else "there is no checkpoint of it for PyTorch to run"
-    elif entry.precision != "fp32":
-        can, lack = (entry.precision,), f"its file is in {entry.precision}"
-    else:
-        # int8 is made by 'aasist quantize': no runtime takes it from a file in fp32.
-        can = tuple(one for one in has if one != "int8")
-        lack = f"{runtime} runs it on this processor in {', '.join(can)}"
-    for precision in asked or can:
-        yield precision, "" if precision in can else lack
-
-
-def _too_many(threads: int, usable: int) -> str:
-    return f"this process may use {usable} threads" if threads > usable else ""
+        if entry.checkpoint is None:
+            return (), "there is no checkpoint of it, which PyTorch would run"
+        return ("fp32",), "PyTorch runs checkpoints in fp32"
+    if entry.file.endswith(irfile.SUFFIX) and runtime != "openvino":
+        return (), f"a file in OpenVINO's format does not run in {runtime}"
+    if entry.precision != "fp32":
+        return (entry.precision,), f"its file is in {entry.precision}"
+    return tuple(has), f"{runtime} runs a file in fp32 on this processor in {' or '.join(has)}"

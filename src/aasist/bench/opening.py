@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aasist.bench.contender import Contender
-from aasist.runtime import modelfile
+from aasist.runtime import irfile, modelfile
 from aasist.runtime.runtimes import open_session
 from aasist.session import WINDOW_SAMPLES, Float32, Session
 
@@ -21,9 +21,18 @@ def opened(contender: Contender) -> Session:
         session = TorchSession(path)
         session.use_threads(contender.threads)
         return session
-    content, notes = modelfile.read(path)
+    weights = b""
+    if path.suffix == irfile.SUFFIX:
+        content, weights, notes = irfile.read(path)
+    else:
+        content, notes = modelfile.read(path)
     return open_session(
-        content, notes=notes, runtime=contender.runtime, precision=contender.precision, threads=contender.threads
+        content,
+        notes=notes,
+        runtime=contender.runtime,
+        precision=contender.precision,
+        threads=contender.threads,
+        weights=weights,
     )
 
 

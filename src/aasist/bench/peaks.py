@@ -51,7 +51,7 @@ class Peaks:
 def peaks(threads: int, precisions: list[str], runtimes: list[str]) -> Peaks:
     """Measured in a process of its own, which is told its threads before it begins; `AasistError` where it fails."""
     found = asked(
-        "peaks",
+        "aasist.bench.peaks:measure",
         {"threads": threads, "precisions": precisions, "with_openvino": "openvino" in runtimes},
         silence_seconds=SILENCE_SECONDS,
         environment=dict.fromkeys(THREADS_OF, str(threads)),

@@ -14,6 +14,7 @@ from aasist.bench.nodes import PROFILED, Node
 from aasist.bench.peaks import Peaks, peaks
 from aasist.bench.roofline import Layer, layers_reached
 from aasist.errors import AasistError
+from aasist.runtime import irfile
 
 WORK = "onnxruntime"
 """Whose profiler tells what there is to compute: it is there in every install."""
@@ -36,7 +37,7 @@ def profiled(rows: Iterable[Row]) -> list[Row]:
     least: dict[tuple[str, str, str], Row] = {}
     for row in sorted(rows, key=lambda row: (row.contender.threads, row.contender.batch)):
         c = row.contender
-        if c.runtime in PROFILED:
+        if c.runtime in PROFILED and not c.path.endswith(irfile.SUFFIX):
             least.setdefault((c.path, c.runtime, c.precision), row)
     return list(least.values())
 
@@ -87,5 +88,5 @@ def _nodes(contender: Contender, runtime: str, precision: str) -> list[Node]:
         "precision": precision,
         "threads": contender.threads,
     }
-    told = asked("nodes", arguments, silence_seconds=ALONE_SECONDS)
+    told = asked("aasist.bench.nodes:measure", arguments, silence_seconds=ALONE_SECONDS)
     return [Node(int(place), *values) for place, *values in told]

@@ -115,6 +115,7 @@ def bench(
             progress.say(f"aasist: left out: {sentence}")
         ways = Ways(
             {name: precisions_of(name) for name in _runtimes(runtimes, here)},
+            bool(runtimes),
             tuple(dict.fromkeys(precisions)),
             tuple(dict.fromkeys(threads)),
             tuple(dict.fromkeys(batches)),
@@ -132,6 +133,8 @@ def bench(
         failures = field.refused | result.failures
         for contender, reason in failures.items():
             progress.say(f"aasist: {contender}: {reason}")
+        if result.without_reference:
+            progress.say(f"aasist: the published architecture was not timed: {result.without_reference}")
         if result.rows and result.rounds < rounds:
             progress.say(f"aasist: after {seconds:g} s, {result.rounds} of {rounds} rounds: --seconds allows more")
         survey = _survey(result, found.entries, progress) if roofline and not as_json and result.rows else None
@@ -144,12 +147,10 @@ def bench(
 
 def _runtimes(asked: tuple[str, ...], here: tuple[str, ...]) -> tuple[str, ...]:
     """Those asked for, or all that are installed."""
-    from aasist.errors import MissingExtra
+    from aasist.runtime.runtimes import require_installed
 
-    extras = {"openvino": "openvino", "torch": "train"}
     for name in asked:
-        if name not in here:
-            raise MissingExtra(f"--runtime {name}", extras.get(name, name))
+        require_installed(name)
     return tuple(dict.fromkeys(asked)) or here
 
 

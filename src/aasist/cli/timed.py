@@ -60,7 +60,7 @@ def chosen(
 def _entry(name: str, weights: Path | None, folder: Path, with_torch: bool, said: Callable[[str], object]) -> Entry:
     from aasist.bench.entries import Entry
     from aasist.errors import ModelError
-    from aasist.runtime import modelfile
+    from aasist.runtime import irfile, modelfile
     from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
 
     if name in EXACT:
@@ -76,7 +76,7 @@ def _entry(name: str, weights: Path | None, folder: Path, with_torch: bool, said
         return _exported(name, Path(name), AASIST, folder, said)
     else:
         file, of_torch = Path(name), None
-    notes = modelfile.read(file)[1]
+    notes = irfile.read(file)[2] if file.suffix == irfile.SUFFIX else modelfile.read(file)[1]
     return Entry(name, str(file), of_torch, notes.precision, notes.window_samples)
 
 
