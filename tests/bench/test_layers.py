@@ -41,6 +41,7 @@ def test_a_convolution_is_counted_whatever_its_layout() -> None:
     expected = 2 * 10 * 20 * 8 * (16 * 2 * 3) / 1e9
     assert convolution_gflop((8, 16, 2, 3), (1, 8, 10, 20)) == pytest.approx(expected)
     assert convolution_gflop((8, 16, 2, 3), (1, 10, 20, 8)) == pytest.approx(expected)
+    assert convolution_gflop((6, 16, 2, 3), (1, 8, 10, 20)) == pytest.approx(expected * 6 / 8)  # filled up
 
 
 def test_names_of_places() -> None:
@@ -67,14 +68,18 @@ def test_every_layer_of_a_model_takes_time_in_both_runtimes(small_onnx: Path, ru
         assert sum(node.milliseconds for node in nodes if node.place == place) > 0
 
 
-def test_the_work_of_the_nodes_is_the_cost_of_the_architecture(small_onnx: Path) -> None:
+def test_the_work_of_every_layer_is_what_is_counted_by_hand(small_onnx: Path) -> None:
     nodes = nodes_of(small_onnx, "onnxruntime")
-    counted = sum(node.gflop for node in nodes) * WINDOW_SAMPLES / SMALL.window_samples
-    # The cost is of a whole 64,600 samples: a few steps at the edges of a window differ.
-    assert counted == pytest.approx(cost(SMALL).gflop, rel=0.03)
-    outputs = (SMALL.window_samples - SMALL.kernel_samples) // SMALL.sinc_stride + 1
-    sinc = 2 * outputs * SMALL.bands * SMALL.kernel_samples / 1e9
-    assert sum(node.gflop for node in nodes if node.place == FRONT) == pytest.approx(sinc, rel=0.01)
+    a = SMALL
+    steps = (a.window_samples - a.kernel_samples) // a.sinc_stride + 1
+    expected = {FRONT: 2 * steps * a.bands * a.kernel_samples}
+    steps, bands, before = steps // a.front_pool[1], a.bands // a.front_pool[0], 1
+    for block, (channels, pool) in enumerate(zip(a.channels, a.time_pools, strict=True), start=1):
+        one, two, shortcut = (bands + 1) * before * 6, bands * channels * 6, bands * before * 3
+        expected[block] = 2 * steps * channels * (one + two + shortcut)
+        steps, before = steps // pool, channels
+    for place, flop in expected.items():
+        assert sum(node.gflop for node in nodes if node.place == place) == pytest.approx(flop / 1e9, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -86,7 +91,7 @@ def test_the_shipped_models_fold_their_sinc_layer_and_compute_less_than_their_co
     assert {node.place for node in nodes} == {FRONT, *range(1, 1 + len(a.channels)), GRAPHS}
     sinc = 2 * ((WINDOW_SAMPLES - a.kernel_samples) // a.sinc_stride + 1) * a.bands * a.kernel_samples / 1e9
     front = sum(node.gflop for node in nodes if node.place == FRONT)
-    assert 0.5 * sinc < front < 0.65 * sinc
+    assert 0.5 * sinc < front < 0.75 * sinc
     assert sum(node.gflop for node in nodes) - front == pytest.approx(cost(a).gflop - sinc, rel=0.03)
 
 

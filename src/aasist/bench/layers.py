@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aasist.runtime import wire
@@ -21,7 +21,7 @@ _BEFORE = re.compile(r"\b(sinc|front|speech_encoder)\.|\bencoder\.norm\b")
 _BEHIND = re.compile(r"\b(spectral|temporal)_(position|attention|pool)\b|\b(branches|context|prosody|out)\.")
 """Names of weights in the front, in the blocks, in the graphs."""
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
-_INPUT, _OUTPUT, _NODE_NAME = 1, 2, 3
+_INPUT, _OUTPUT, _NODE_NAME, _KIND = 1, 2, 3, 4
 _DIMS, _TENSOR_NAME = 1, 8
 """Field numbers of onnx.proto: ModelProto, GraphProto, NodeProto, TensorProto."""
 
@@ -64,10 +64,10 @@ def layers_of(model: bytes) -> Layers:
         named = _place(name)
         if named is not None:
             place[name] = named
-    for inputs, outputs, name in (
-        _node(part.payload) for part in parts if part.number == _NODE
-    ):  # in the order of data
-        at = max((place[read] for read in inputs if read in place), default=FRONT)
+    for inputs, outputs, name, kind in (_node(part.payload) for part in parts if part.number == _NODE):
+        at = max((place[read] for read in inputs if read in place), default=FRONT)  # nodes come in the order of data
+        if kind == "ReduceMax" and at > FRONT:
+            at = GRAPHS  # maxima over bands or time of the last block's maps are the nodes of the graphs
         kernel = next((shape[read] for read in inputs[1:] if len(shape.get(read, ())) > 1), None)
         if len(inputs) >= 1 and inputs[0] in shape and all(read in shape or not read for read in inputs):
             # Weights on their way, such as from int8 to float: what they become has their shape.
@@ -79,10 +79,12 @@ def layers_of(model: bytes) -> Layers:
     return found
 
 
-def convolution_gflop(kernel: Iterable[int], output: Iterable[int]) -> float:
+def convolution_gflop(kernel: Sequence[int], output: Sequence[int]) -> float:
     """Of a kernel (out, in, ...) and an output of any layout; a multiplication and an addition are two."""
-    _, *each = kernel
-    return 2 * math.prod(output) * math.prod(each) / 1e9
+    channels, *each = kernel
+    # Filled up to a multiple of what the processor takes at once: what is computed there is nobody's work.
+    told = channels if channels in (output[1], output[-1]) else output[1]
+    return 2 * math.prod(output) / told * channels * math.prod(each) / 1e9
 
 
 def product_gflop(left: list[int], output: list[int]) -> float:
@@ -105,9 +107,10 @@ def _text(payload: bytes | None) -> str:
     return (payload or b"").decode(errors="replace")
 
 
-def _node(message: bytes | None) -> tuple[list[str], list[str], str]:
+def _node(message: bytes | None) -> tuple[list[str], list[str], str, str]:
+    """Inputs, outputs, name, operator."""
     assert message is not None
-    inputs, outputs, name = [], [], ""
+    inputs, outputs, name, kind = [], [], "", ""
     for part in wire.fields(message):
         if part.number == _INPUT:
             inputs.append(_text(part.payload))
@@ -115,7 +118,9 @@ def _node(message: bytes | None) -> tuple[list[str], list[str], str]:
             outputs.append(_text(part.payload))
         elif part.number == _NODE_NAME:
             name = _text(part.payload)
-    return inputs, outputs, name
+        elif part.number == _KIND:
+            kind = _text(part.payload)
+    return inputs, outputs, name, kind
 
 
 def _tensor(message: bytes | None) -> tuple[str, tuple[int, ...]]:

@@ -97,7 +97,7 @@ def _work(facts: dict[str, Any], kernel: tuple[int, ...] | None) -> tuple[float,
     output, *_ = [*_shapes(facts.get("output_type_shape", [])), []]
     left, *_ = [*_shapes(facts.get("input_type_shape", [])), []]
     gflop = 0.0
-    if kind in _CONVOLUTIONS and kernel is not None:
+    if kind in _CONVOLUTIONS and kernel is not None and len(output) > 2:
         gflop = convolution_gflop(kernel, output)
     elif kind in _PRODUCTS:
         gflop = product_gflop(left, output)

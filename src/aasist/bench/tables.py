@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aasist.bench.contender import Contender, Row
 from aasist.bench.roofline import Layer
 from aasist.evaluation.tables import NOTHING, Table
 
 
-def times_table(rows: Sequence[Row], failures: Sequence[Contender] = ()) -> Table:
-    """A line each, those that have no row behind them with nothing in it; columns without any figure are left out."""
-    columns = (
-        "model", "runtime", "precision", "threads", "batch", "ms a window: p50", "p95", "p99", "times real time",
-        "peak MB", "load, s", "J a window", "times the published one",
-    )  # fmt: skip
-    lines = [_line(row) for row in rows]
-    lines += [(*_who(contender), *[NOTHING] * (len(columns) - 5)) for contender in failures]
-    told = [i for i in range(len(columns)) if i < 5 or any(line[i] != NOTHING for line in lines)]
-    return Table(tuple(columns[i] for i in told), tuple(tuple(line[i] for i in told) for line in lines))
-
-
-def _who(contender: Contender) -> tuple[str, ...]:
-    return (
-        contender.model,
-        contender.runtime,
-        contender.precision,
-        str(contender.threads),
-        str(contender.batch),
-    )
-
-
-def _line(row: Row) -> tuple[str, ...]:
-    ratio = row.ratio_to_reference
-    return (
-        *_who(row.contender),
-        *(milliseconds(row.percentile(percent)) for percent in (50, 95, 99)),
-        f"{row.times_real_time:,.0f}",
-        f"{row.peak_memory_mb:,.0f}",
-        f"{row.load_seconds:.2f}",
-        NOTHING if row.joules is None else f"{row.joules:.3f}",
-        NOTHING if ratio is None else f"{ratio:.1f}",
-    )
-
-
 def milliseconds(value: float) -> str:
     """Three digits at the least: 4.13, 41.3, 413."""
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "model": ("model", str),
+    "runtime": ("runtime", str),
+    "precision": ("precision", str),
+    "threads": ("threads", str),
+    "batch": ("batch", str),
+    "p50_ms": ("ms a window: p50", milliseconds),
+    "p95_ms": ("p95", milliseconds),
+    "p99_ms": ("p99", milliseconds),
+    "times_real_time": ("times real time", "{:,.0f}".format),
+    "peak_memory_mb": ("peak MB", "{:,.0f}".format),
+    "load_seconds": ("load, s", "{:.2f}".format),
+    "joules": ("J a window", "{:.3f}".format),
+    "ratio_to_reference": ("times the published one", "{:,.1f}".format),
+}
+"""Key of a row -> what the table calls it, and how it is written."""
+
+
+def facts(row: Row) -> dict[str, Any]:
+    """All that is known of a row: the object of ``--json``, load time and energy with it."""
+    return {**row.to_dict(), "load_seconds": row.load_seconds, "joules": row.joules}
+
+
+def unmeasured(contender: Contender) -> dict[str, Any]:
+    """A row of who could not be timed."""
+    return {name: getattr(contender, name) for name in ("model", "runtime", "precision", "threads", "batch")}
+
+
+def times_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line each, from `facts`; a column of which nothing is known is left out."""
+    told = {key: column for key, column in COLUMNS.items() if any(row.get(key) is not None for row in rows)}
+    lines = tuple(
+        tuple(NOTHING if row.get(key) is None else written(row[key]) for key, (_, written) in told.items())
+        for row in rows
+    )
+    return Table(tuple(title for title, _ in told.values()), lines)
 
 
 def layers_table(layers: Sequence[Layer]) -> Table:

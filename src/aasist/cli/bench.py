@@ -167,10 +167,10 @@ def _say(result: Contest, failures: dict[Contender, str], survey: Survey | None)
     """The table, the roofline, what to take, and on what machine that was."""
     from aasist.bench.advice import advice
     from aasist.bench.machine import measured_by
-    from aasist.bench.tables import layers_table, times_table
+    from aasist.bench.tables import facts, layers_table, times_table, unmeasured
     from aasist.runtime.models import DEFAULT_MODEL
 
-    click.echo(times_table(result.rows, list(failures)).text())
+    click.echo(times_table([*map(facts, result.rows), *map(unmeasured, failures)]).text())
     for threads, median in result.reference_ms.items():
         click.echo(f"\nThe published AASIST in eager PyTorch, {_threads(threads)}: {median:,.1f} ms a window.")
     for contender, layers in (survey.layers if survey is not None else {}).items():
