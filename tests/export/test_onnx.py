@@ -7,8 +7,10 @@ import hashlib
 import json
 import platform
 import sysconfig
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from onnx import TensorProto, numpy_helper
 
 from aasist.errors import ModelError
 from aasist.export import onnx as exporting
+from aasist.export.comparison import CHECKED_LENGTHS, TOLERANCE
 from aasist.export.onnx import export, largest_difference
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
@@ -27,6 +30,7 @@ from aasist.recipe import AASIST_L, Architecture
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.onnx import OnnxSession
+from aasist.runtime.parity import PARITY_KEY, parity_of
 from aasist.session import WINDOW_SAMPLES
 
 LENGTHS = (173, 174, 1_000, 4_001, 7_999, 8_000, 13_000, 24_600, 26_000, 50_003)
@@ -157,13 +161,44 @@ def test_notes_and_a_digest_that_holds_are_in_the_file(small_onnx: Path, small_n
     content, notes = modelfile.read(small_onnx)
     assert notes == small_notes
     assert Architecture.from_json(notes.variant).name == "small"
-    metadata = {entry.key: entry.value for entry in onnx.load(str(small_onnx)).metadata_props}
-    assert set(metadata) == {modelfile.NOTES_KEY, modelfile.DIGEST_KEY}
-    assert metadata[modelfile.DIGEST_KEY] == modelfile.digest(content)
-    told = json.loads(metadata[modelfile.NOTES_KEY])
+    entries = {entry.key: entry.value for entry in onnx.load(str(small_onnx)).metadata_props}
+    assert set(entries) == {modelfile.NOTES_KEY, modelfile.DIGEST_KEY, PARITY_KEY}
+    assert entries[modelfile.DIGEST_KEY] == modelfile.digest(content)
+    told = json.loads(entries[modelfile.NOTES_KEY])
     for key in ("name", "version", "variant", "sample_rate", "window_samples", "calibration", "threshold", "pooling",
                 "training", "licence"):  # fmt: skip
         assert told[key] not in (None, ""), key
+
+
+def test_the_proof_of_parity_is_in_the_file_with_lengths_batches_and_versions(small_onnx: Path) -> None:
+    parity = parity_of(small_onnx.read_bytes())
+    assert parity is not None
+    assert parity.largest_difference <= parity.tolerance == TOLERANCE == 1e-4
+    assert {case.samples for case in parity.cases} >= set(CHECKED_LENGTHS)
+    assert {case.batch for case in parity.cases} == {1, 2, 5}
+    assert {case.level for case in parity.cases} == {0.1, 1e-6, 0.0}
+    assert (parity.reference, parity.runtime, parity.opset) == ("torch", "onnxruntime", 20)
+    assert parity.versions == {name: metadata.version(name) for name in ("aasist", "torch", "onnx", "onnxscript", "onnxruntime")}  # fmt: skip
+
+
+def test_the_graph_is_simplified(small_onnx: Path, small_model: Aasist) -> None:
+    """One norm, that before the first activation; one node to each SELU; nothing that nobody reads."""
+    graph = onnx.load(str(small_onnx)).graph
+    produced = {output: node for node in graph.node for output in node.output}
+    (norm,) = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    assert norm.input[1] == "encoder.norm.weight"
+    kinds = Counter(node.op_type for node in graph.node)
+    blocks = len(small_model.architecture.channels)
+    # One opens the encoder, one is in each block, one behind each graph layer.
+    assert kinds["Selu"] == 1 + blocks + 2 + 4
+    assert not {"Elu", "Identity", "Constant", "Dropout"} & set(kinds)
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    assert not [node.name for node in graph.node if not read & set(node.output)]
+    assert not [tensor.name for tensor in graph.initializer if tensor.name not in read]
+    assert not [tensor.name for tensor in graph.initializer if "unused_norm" in tensor.name]
+    for node in graph.node:
+        before = produced.get(node.input[0]) if node.input else None
+        assert not (node.op_type == "Transpose" and before is not None and before.op_type == "Transpose")
 
 
 def test_a_flipped_byte_anywhere_is_never_accepted(small_onnx: Path) -> None:
@@ -196,7 +231,7 @@ def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(
     for wrong in (numpy_helper.to_array(bias) + np.float32(3e-4), np.full(2, np.nan, np.float32)):
         bias.CopyFrom(numpy_helper.from_array(wrong.astype(np.float32), "out.bias"))
         monkeypatch.setattr(exporting, "to_onnx", lambda model: proto)
-        with pytest.raises(ModelError, match="differs from torch") as caught:
+        with pytest.raises(ModelError, match=r"differs from torch by .* nothing was written") as caught:
             export(small_model, tmp_path / "wrong.onnx", small_notes)
         assert caught.value.code == "export"
     assert list(tmp_path.iterdir()) == []
@@ -221,14 +256,14 @@ def test_an_architecture_that_takes_no_window_of_a_second_is_checked_at_the_leng
         small_model.architecture, name="slow", front_pool=(3, 64), time_pools=(9, 9), window_samples=WINDOW_SAMPLES
     )
     model = seeded(slow)
-    assert slow.shortest_samples == 20_765 > min(exporting.CHECKED_LENGTHS)
+    assert slow.shortest_samples == 20_765 > min(CHECKED_LENGTHS)
     with pytest.raises(RuntimeError):
-        of_torch(model, noise(1, min(exporting.CHECKED_LENGTHS)))
+        of_torch(model, noise(1, min(CHECKED_LENGTHS)))
     session = SessionOfTorch(model)
     monkeypatch.setattr(exporting, "OnnxSession", lambda content, **options: session)
     assert largest_difference(model, b"") == 0.0
     assert min(session.lengths) == 20_765
-    assert set(session.lengths) > set(exporting.CHECKED_LENGTHS[1:])
+    assert set(session.lengths) > set(CHECKED_LENGTHS[1:])
 
 
 def test_context_blocks_squeeze_excitation_power_and_statistics_export_with_any_batch_and_length(

@@ -70,7 +70,7 @@ def detector_of(monkeypatch: pytest.MonkeyPatch) -> Make:
         notes = notes or ModelNotes(name="fake", calibration=Calibration())
         division = Division(batch_windows=options.pop("batch", BATCH_WINDOWS), runs=options.pop("runs", 1))  # type: ignore[arg-type]
         opened = OpenModel(session, notes, IDENTITY, division)  # type: ignore[arg-type]
-        monkeypatch.setattr(detector_module, "open_model", lambda model, threads: opened)
+        monkeypatch.setattr(detector_module, "open_model", lambda model, **options: opened)
         return Detector("fake", threads=1, **options)  # type: ignore[arg-type]
 
     return make

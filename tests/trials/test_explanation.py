@@ -66,7 +66,7 @@ def detector_of(monkeypatch: pytest.MonkeyPatch) -> Make:
         said = {"window_samples": 32_000, "hop_samples": 24_000, "calibration": Calibration(), **notes}
         identity = ModelIdentity("fake", "0" * 64, "fp32")
         opened = OpenModel(Session(margin), ModelNotes("fake", **said), identity)  # type: ignore[arg-type]
-        monkeypatch.setattr(detector_module, "open_model", lambda model, threads: opened)
+        monkeypatch.setattr(detector_module, "open_model", lambda model, **options: opened)
         return Detector("fake", threads=threads)
 
     return make

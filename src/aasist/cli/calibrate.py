@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from aasist.cli.options import CorpusOptions, KeyOptions, corpus_options, key_options
+from aasist.cli.options import (
+    CorpusOptions,
+    KeyOptions,
+    RuntimeOptions,
+    corpus_options,
+    key_options,
+    runtime_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +37,7 @@ for evaluation, the map and the threshold would bend the measure."""
 @key_options
 @corpus_options("dev or what stands for it, where there are subsets; evaluate takes another")
 @click.option("--model", metavar="NAME|PATH", help="Calibrate this model: a shipped name or an ONNX file of ours.")
+@runtime_options
 @click.option(
     "--condition",
     "degraded",
@@ -71,6 +79,7 @@ def calibrate(
     key: KeyOptions,
     recordings: CorpusOptions,
     model: str | None,
+    running: RuntimeOptions,
     degraded: tuple[str, ...],
     carry_over: str | None,
     point: str,
@@ -122,7 +131,7 @@ def calibrate(
         require_matplotlib()
     _require_model_file(model, output)
     recordings = for_development(recordings)
-    found_scores = scored_with_key(scores, key, recordings, model, degraded, threads)
+    found_scores = scored_with_key(scores, key, recordings, model, degraded, threads, running)
     trials, values, labels = found_scores.trials, found_scores.values, found_scores.labels
     try:
         slope, offset, carried = fitted(found_scores, carry_over)
@@ -167,7 +176,7 @@ def calibrate(
 
         calibration_chart(before, after, plot)
     if output is not None and model is not None:
-        _write_model(model, output, slope, offset, chosen, named)
+        _write_model(model, output, slope, offset, chosen, named, running.precision)
     elif output is not None:
         from aasist.protocol.scores import write_scores
 
@@ -266,8 +275,14 @@ def _require_model_file(model: str | None, output: Path | None) -> None:
     if model is None or output is None:
         return
     from aasist.errors import ModelError
+    from aasist.runtime.irfile import SUFFIX
     from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped
 
+    if model not in shipped() and Path(model).suffix == SUFFIX:
+        raise ModelError(
+            "model",
+            f"{model}: calibrate the ONNX file that it was made of, then write it anew: aasist export --openvino",
+        )
     if model not in shipped() and Path(model).suffix in CHECKPOINT_SUFFIXES:
         raise ModelError(
             "model", f"{model}: a checkpoint holds no calibration; export it first, then calibrate the ONNX file"
@@ -281,22 +296,23 @@ def _write_model(
     offset: float,
     chosen: OperatingPoint,
     named: tuple[NamedPoint, ...],
+    precision: str | None,
 ) -> None:
-    """The model's file again, with its old map followed by the new one, and the thresholds."""
+    """The model's file again, with its old map followed by the new one, and the thresholds; scored in another precision than
+    the file's own, what was stated for that stays, and this is stated beside it."""
     from aasist.runtime import modelfile
     from aasist.runtime.models import shipped, shipped_folder
 
     path = shipped_folder() / shipped()[model]["file"] if model in shipped() else Path(model)
     content, notes = modelfile.read(path)
-    old = notes.calibration or modelfile.Calibration()
-    calibration = modelfile.Calibration(slope * old.slope, slope * old.offset + offset)
-    name = notes.name if notes.name.endswith("-calibrated") else f"{notes.name}-calibrated"
-    changed = replace(
-        notes,
-        name=name,
-        calibration=calibration,
+    precision = precision or notes.precision
+    old = notes.at(precision).calibration or modelfile.Calibration()
+    found = modelfile.StatedFor(
+        precision,
+        calibration=modelfile.Calibration(slope * old.slope, slope * old.offset + offset),
         threshold=chosen.threshold,
         operating_point=str(chosen),
         points=named,
     )
-    modelfile.write(output, content, changed)
+    name = notes.name if notes.name.endswith("-calibrated") else f"{notes.name}-calibrated"
+    modelfile.write(output, content, replace(notes, name=name).stating(found))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aasist.cli.find import STANDARD_INPUT, Found, find
+from aasist.cli.options import MODEL_HELP, RuntimeOptions, runtime_options
 from aasist.cli.output import JsonLines, require_output
 from aasist.errors import AasistError, AudioError
 
@@ -59,8 +60,9 @@ class Threshold(click.ParamType[float | str]):
     default="efficient",
     show_default=True,
     metavar="NAME|PATH",
-    help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: train).",
+    help=MODEL_HELP,
 )
+@runtime_options
 @click.option(
     "--threshold",
     type=Threshold(),
@@ -87,6 +89,7 @@ def detect(
     plot: Path | None,
     explain: bool,
     model: str,
+    running: RuntimeOptions,
     threshold: float | str | None,
     threads: int | None,
     channel: int | None,
@@ -118,7 +121,9 @@ def detect(
                 prepare_folder(plot)
             from aasist.runtime.detector import Detector
 
-            detector = Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
+            detector = Detector(
+                model, threshold=threshold, threads=threads, channel=channel, limits=limits, **running.given()
+            )
         except AasistError as error:
             refuse_unknown_point(error)
             # No recording can be judged: it is said once for people, and for each recording in the objects.

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aasist.cli.options import CorpusOptions, MeasureOptions, asv_from, corpus_options, measure_options
+from aasist.cli.options import (
+    MODEL_HELP,
+    CorpusOptions,
+    MeasureOptions,
+    RuntimeOptions,
+    asv_from,
+    corpus_options,
+    measure_options,
+    runtime_options,
+)
 from aasist.cli.stress import StressOptions, stress_options
 
 if TYPE_CHECKING:
@@ -22,8 +31,9 @@ if TYPE_CHECKING:
     default="efficient",
     show_default=True,
     metavar="NAME|PATH",
-    help="A shipped model, an ONNX file of ours, or a .safetensors or .pth checkpoint (extra: train).",
+    help=MODEL_HELP,
 )
+@runtime_options
 @click.option(
     "--first-window",
     is_flag=True,
@@ -47,6 +57,7 @@ if TYPE_CHECKING:
 def evaluate(
     recordings: CorpusOptions,
     model: str,
+    running: RuntimeOptions,
     first_window: bool,
     measures: MeasureOptions,
     stress: StressOptions,
@@ -82,7 +93,7 @@ def evaluate(
     require_place(out)
     require_writable(out, trials)
     cache = stress.waveforms()
-    detector = Detector(model, threads=chosen.threads)
+    detector = Detector(model, threads=chosen.threads, **running.given())
     chosen = measures.choices(detector.threshold)
     scored = scored_trials(detector, trials, folder, first_window=first_window)
     summary = summary_of(scored.trials, scored.values, asv, chosen, source=trials.source)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from aasist.cli.options import CorpusOptions, KeyOptions
+    from aasist.cli.options import CorpusOptions, KeyOptions, RuntimeOptions
     from aasist.evaluation.calibration import Carried
     from aasist.evaluation.tally import Float64
     from aasist.runtime.detector import Detector
@@ -71,14 +71,16 @@ def scored_with_key(
     model: str | None,
     conditions: tuple[str, ...],
     threads: int | None,
+    running: RuntimeOptions,
 ) -> KeyedScores:
     """Scores with a key: of the score file, or by the model on the recordings."""
     if scores is not None:
         from aasist.cli.keyed import keyed_scores
 
-        if recordings or conditions:
+        if recordings or conditions or running:
             raise click.UsageError(
-                "--corpus, --root, --subset and --condition go with --model; a score file takes --protocol"
+                "--corpus, --root, --subset, --condition, --runtime and --precision go with --model; a score file takes "
+                "--protocol"
             )
         trials, values = keyed_scores(scores, key)
         assert trials.bonafide is not None
@@ -99,7 +101,7 @@ def scored_with_key(
         if condition.unavailable is not None:
             raise EncoderMissing(f"{condition.name}: {condition.unavailable}")
     trials, folder = trials_of(recordings)
-    detector = Detector(model, threads=threads)
+    detector = Detector(model, threads=threads, **running.given())
     clean = scored_trials(detector, trials, folder)
     assert clean.trials.bonafide is not None
     parts = [(clean.trials.bonafide, clean.values, drawn_together(clean.trials), clean.trials.ids)]

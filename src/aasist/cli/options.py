@@ -136,6 +136,45 @@ class MeasureOptions:
         return asv_from(read_asv_scores(self.asv_scores, key=self.asv_key))
 
 
+MODEL_HELP = "A shipped model, a model file of ours (.onnx; .xml for OpenVINO), or a .safetensors or .pth checkpoint (extra: train)."
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """What a model runs in; the fields are what `aasist.runtime.detector.Detector` calls them."""
+
+    runtime: str = "auto"
+    precision: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether any of them is given."""
+        return self != RuntimeOptions()
+
+    def given(self) -> dict[str, Any]:
+        """As keywords of a detector."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+runtime_options = gathered(
+    "running",
+    RuntimeOptions,
+    click.option(
+        "--runtime",
+        # Those of aasist.runtime.runtimes and of aasist.runtime.notes, which --help is too quick to import.
+        type=click.Choice(["auto", "onnxruntime", "openvino", "torch"]),
+        default="auto",
+        show_default=True,
+        help="What the model runs in: openvino and torch are extras (openvino, train). auto: what its file is made for.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
+        help="Of the arithmetic: bf16 in openvino, where the processor has it; fp16 and int8 are files of their own.  "
+        "[default: the model's]",
+    ),
+)
+
+
 rounds_option = click.option(
     "--rounds",
     type=click.IntRange(min=0),

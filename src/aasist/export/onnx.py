@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +16,31 @@ from onnx import numpy_helper
 from torch import nn
 
 from aasist.errors import ModelError
+from aasist.export.comparison import CHECKED_LENGTHS, Runs, compare, proof
+from aasist.export.folding import folded
+from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.models import shipped, shipped_checkpoint, shipped_folder
 from aasist.runtime.onnx import OnnxSession
-
-OPSET = 20
-TOLERANCE = 1e-4
-"""Largest difference allowed between the logits of the file and those of torch."""
-CHECKED_LENGTHS = (16_000, 48_000, 64_600, 64_601, 100_000, 160_001, 198_000)
-"""Samples. 198,000 gives AASIST 90 temporal nodes, where a pooling ratio of 0.7 rounds otherwise in float32."""
+from aasist.runtime.parity import Case, Parity, graph_sha256, with_parity
+from aasist.session import Float32
 
 
 def export(model: Aasist, path: Path | str, notes: ModelNotes) -> float:
-    """Write ``model`` (eval mode) as ONNX: ``waveform`` (B, T) float32 -> ``logits`` (B, 2).
+    """Write ``model`` (eval mode) as ONNX: ``waveform`` (B, T) float32 -> ``logits`` (B, 2), with its proof of parity.
 
-    Returns the largest difference from torch over ``CHECKED_LENGTHS``; raises ``ModelError`` when it is above
+    Returns the largest difference from torch over all that was compared; raises ``ModelError`` when it is above
     ``TOLERANCE``, and then writes nothing.
     """
+    content, parity = to_file(model)
+    modelfile.write(path, content, notes)
+    return parity.largest_difference
+
+
+def to_file(model: Aasist) -> tuple[bytes, Parity]:
+    """The bytes of ``model`` as ONNX, with its proof of parity, which is given too; notes are still to be added."""
     encoder = model.speech_encoder
     if encoder is not None and encoder.weight_bytes > modelfile.MOST_BYTES - (1 << 26):
         raise ModelError(
@@ -42,18 +49,46 @@ def export(model: Aasist, path: Path | str, notes: ModelNotes) -> float:
             f"at most {modelfile.MOST_BYTES >> 20:,}: run the checkpoint itself (extra: ssl), or take a smaller encoder",
         )
     content = to_onnx(model).SerializeToString()
-    difference = largest_difference(model, content)
-    if not difference <= TOLERANCE:
-        raise ModelError("export", f"the ONNX graph differs from torch by {difference:.2g}, more than {TOLERANCE:g}")
-    modelfile.write(path, content, notes)
-    return difference
+    parity = proof(
+        differences(model, content),
+        reference="torch",
+        runtime="onnxruntime",
+        graph_sha256=graph_sha256(content),
+        packages=("torch", "onnx", "onnxscript", "onnxruntime"),
+    )
+    return with_parity(content, parity), parity
+
+
+def weights_of(model: str) -> tuple[Aasist, ModelNotes]:
+    """The model of a checkpoint, or of a shipped name, and its notes: of a name those of its file, of a checkpoint new ones.
+
+    Raises ``ModelError`` where there is none.
+    """
+    if model in shipped():
+        notes = modelfile.read(shipped_folder() / shipped()[model]["file"])[1]
+        return checkpoint.load(shipped_checkpoint(model)), notes
+    path = Path(model)
+    if not path.is_file():
+        names = ", ".join(shipped())
+        raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a checkpoint")
+    weights = checkpoint.load(path)
+    return weights, notes_for(weights)
+
+
+def notes_for(model: Aasist) -> ModelNotes:
+    """What a file of ``model`` can say without being told more: its windows overlap by half, and it has no calibration."""
+    architecture = model.architecture
+    return ModelNotes(
+        name=architecture.name,
+        variant=architecture.to_json(),
+        window_samples=architecture.window_samples,
+        hop_samples=architecture.window_samples // 2,
+    )
 
 
 def to_onnx(model: Aasist) -> onnx.ModelProto:
     """The graph, with dynamic batch and length, no local paths, and node counts of pooling taken in float64."""
-    # A copy: parameters must not ask for gradients while the graph is captured.
-    frozen = Aasist(model.architecture, model.speech_encoder).eval().requires_grad_(False)
-    frozen.load_state_dict(model.state_dict())
+    frozen = folded(model)
     whole = frozen if frozen.front is None else _Whole(frozen)
     waveform = torch.zeros(2, model.architecture.window_samples)
     shapes = {
@@ -71,7 +106,7 @@ def to_onnx(model: Aasist) -> onnx.ModelProto:
                 input_names=["waveform"],
                 output_names=["logits"],
                 dynamic_shapes=shapes,
-                opset_version=OPSET,
+                opset_version=modelfile.OPSET,
                 verbose=False,
             )
     except Exception as error:  # whatever the exporter meets in code that is not ours
@@ -109,23 +144,38 @@ def _longest(model: Aasist) -> int:
 
 
 def largest_difference(model: Aasist, content: bytes, lengths: Sequence[int] = CHECKED_LENGTHS) -> float:
-    """Largest difference of a logit between ONNX bytes and torch, on noise of each length, alone and in a batch.
+    """Largest difference of a logit between ONNX bytes and torch; NaN where either gives NaN."""
+    return float(np.max([case.difference for case in differences(model, content, lengths)]))
 
-    Noise of ordinary level, so faint that it is below the model's floor, and none at all. NaN where either gives NaN.
-    """
+
+def differences(model: Aasist, content: bytes, lengths: Sequence[int] = CHECKED_LENGTHS) -> tuple[Case, ...]:
+    """How far ONNX bytes are from torch, on what `compare` makes."""
     session = OnnxSession(content, precision="fp32", threads=torch.get_num_threads())
-    random = np.random.default_rng(0)
-    worst = 0.0
-    shortest, longest = model.architecture.shortest_samples, _longest(model)
-    cases = [(1 + index % 2, min(max(length, shortest), longest), 0.1) for index, length in enumerate(lengths)]
-    cases += [(1, model.architecture.window_samples, level) for level in (1e-6, 0.0)]
-    for batch, length, level in cases:
-        waveform = (level * random.standard_normal((batch, length))).astype(np.float32)
+    return compared_with_torch(model, session, lengths)
+
+
+def compared_with_torch(model: Aasist, session: Runs, lengths: Sequence[int] = CHECKED_LENGTHS) -> tuple[Case, ...]:
+    """How far a session is from torch, at the lengths that the architecture takes."""
+    architecture = model.architecture
+    return compare(
+        by_torch(model),
+        session,
+        window_samples=architecture.window_samples,
+        shortest=architecture.shortest_samples,
+        longest=_longest(model),
+        lengths=lengths,
+    )
+
+
+def by_torch(model: Aasist) -> Callable[[Float32], Float32]:
+    """Waveform (B, T) -> logits (B, 2), by torch."""
+
+    def run(waveform: Float32) -> Float32:
         with torch.inference_mode():
-            expected = model(torch.from_numpy(waveform)).numpy()
-        # np.maximum hands NaN on, where max would drop it.
-        worst = float(np.maximum(worst, np.abs(session.run(waveform) - expected).max()))
-    return worst
+            logits: Float32 = model(torch.from_numpy(waveform)).numpy()
+        return logits
+
+    return run
 
 
 def _count_nodes_in_float64(graph: onnx.GraphProto, model: Aasist) -> None:

@@ -18,6 +18,8 @@ from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
 from aasist.parallel import in_order
 from aasist.runtime.models import DEFAULT_MODEL, open_model
+from aasist.runtime.notes import PRECISIONS
+from aasist.runtime.runtimes import AUTO, RUNTIMES
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
 from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32
@@ -32,9 +34,11 @@ recording is read and searched for speech."""
 class Detector:
     """Holds a model that is ready to run; one detector judges any number of recordings.
 
-    ``model`` is a shipped name, the path of an ONNX file of ours, or of a checkpoint (needs torch). ``threshold`` is on
-    llr, or the name of an operating point that the model carries; None takes the model's own. ``threads`` None takes what the process may use. ``channel`` (from 0) picks one
-    channel instead of the mean of all. Raises ``ModelError`` where the model cannot be used.
+    ``model`` is a shipped name, the path of a model file of ours, or of a checkpoint (needs torch). ``threshold`` is on
+    llr, or the name of an operating point that the model carries; None takes the model's own. ``threads`` None takes what the
+    process may use. ``channel`` (from 0) picks one channel instead of the mean of all. ``runtime`` is ``onnxruntime``,
+    ``openvino`` or ``torch``; ``auto`` is what the model's file is made for. ``precision`` None is the model's own; ``bf16``
+    needs openvino and a processor with it. Raises ``ModelError`` where the model cannot be used so.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class Detector:
         threads: int | None = None,
         channel: int | None = None,
         limits: ReadLimits | None = None,
+        runtime: str = AUTO,
+        precision: str | None = None,
     ) -> None:
         if isinstance(threshold, int | float) and not math.isfinite(threshold):
             raise ValueError(f"threshold must be a finite number, got {threshold}")
@@ -52,10 +58,14 @@ class Detector:
             raise ValueError(f"threads must be a whole number, 1 or more, got {threads!r}")
         if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
             raise ValueError(f"channel must be a whole number from 0, got {channel!r}")
+        if runtime not in (AUTO, *RUNTIMES):
+            raise ValueError(f"runtime must be one of {', '.join((AUTO, *RUNTIMES))}, got {runtime!r}")
+        if precision not in (None, *PRECISIONS):
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)} or None, got {precision!r}")
         self.threads = threads or available_threads()
-        opened = open_model(model, threads=self.threads)
+        opened = open_model(model, threads=self.threads, runtime=runtime, precision=precision)
         self._division = opened.division
-        self._opened_as = (model, threshold, threads, channel, limits)
+        self._opened_as = (model, threshold, threads, channel, limits, runtime, precision)
         self.session, self.notes, self.model = opened.session, opened.notes, opened.identity
         if isinstance(threshold, str):
             threshold = self.notes.threshold_of(threshold)
@@ -87,6 +97,14 @@ class Detector:
         notes = [Note(warning.code, warning.message) for warning in (*heard.undecided_reasons, *heard.warnings)]
         if self.notes.calibration is None:
             notes.append(Note("uncalibrated", "the model has no calibration: its llr is a raw difference of logits"))
+        elif self.session.precision != self.notes.precision:
+            notes.append(
+                Note(
+                    "precision",
+                    f"calibration and threshold were chosen in {self.notes.precision} and not in {self.session.precision}, "
+                    "in which scores differ a little",
+                )
+            )
         return Verdict(
             path=name_of(source),
             label=self._label(llr, undecided=bool(heard.undecided_reasons)),
@@ -166,8 +184,18 @@ def _reopened(
     threads: int | None,
     channel: int | None,
     limits: ReadLimits | None,
+    runtime: str,
+    precision: str | None,
 ) -> Detector:
-    return Detector(model, threshold=threshold, threads=threads, channel=channel, limits=limits)
+    return Detector(
+        model,
+        threshold=threshold,
+        threads=threads,
+        channel=channel,
+        limits=limits,
+        runtime=runtime,
+        precision=precision,
+    )
 
 
 def name_of(source: Source) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 from aasist.errors import MissingExtra, ModelError
 from aasist.recipe import Architecture
-from aasist.runtime import modelfile
+from aasist.runtime import irfile, modelfile
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.runtimes import AUTO, open_session, precision_in
 from aasist.runtime.threads import Division, divided
 from aasist.runtime.verdict import ModelIdentity
 from aasist.session import Session
@@ -59,33 +60,59 @@ def shipped_checkpoint(name: str) -> Path:
     return shipped_folder() / str(file)
 
 
-def open_model(model: str | Path, *, threads: int) -> OpenModel:
-    """A shipped name, an ONNX file of ours, or a ``.safetensors`` or ``.pth`` checkpoint (needs torch).
+def open_model(model: str | Path, *, threads: int, runtime: str = AUTO, precision: str | None = None) -> OpenModel:
+    """A shipped name, a model file of ours (ONNX, or OpenVINO's ``.xml``), or a ``.safetensors`` or ``.pth`` checkpoint.
 
-    ``threads`` are divided between runs side by side and threads within a run; torch has its own, for the whole process.
+    ``runtime`` is one of `aasist.runtime.runtimes.RUNTIMES`, or ``auto``: what the file is made for; in ``torch`` a shipped
+    name is its checkpoint, with the notes of its file. ``precision`` None is the file's own. ``threads`` are divided
+    between runs side by side and threads within a run; torch has its own, for the whole process.
     """
     if isinstance(model, str) and model in shipped():
-        return _open_onnx(shipped_folder() / shipped()[model]["file"], shipped()[model]["sha256"], threads)
+        facts = shipped()[model]
+        path = shipped_folder() / facts["file"]
+        if runtime == "torch":
+            return _open_checkpoint(
+                shipped_checkpoint(model), precision, modelfile.read(path)[1], facts["checkpoint_sha256"]
+            )
+        return _open_file(path, facts["sha256"], threads, runtime, precision)
     path = Path(model)
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
         names = ", ".join(shipped())
         raise ModelError("unknown_model", f"no such model: {str(model)!r} is neither shipped ({names}) nor a file")
-    if path.suffix in CHECKPOINT_SUFFIXES:
-        return _open_checkpoint(path)
-    return _open_onnx(path, None, threads)
+    if path.suffix not in CHECKPOINT_SUFFIXES:
+        return _open_file(path, None, threads, runtime, precision)
+    if runtime not in (AUTO, "torch"):
+        raise ModelError(
+            "runtime",
+            f"{path}: a checkpoint runs in torch alone, not in {runtime}: make a file that does with 'aasist export {path}'",
+        )
+    return _open_checkpoint(path, precision)
 
 
-def _open_onnx(path: Path, expected_sha256: str | None, threads: int) -> OpenModel:
-    content, notes = modelfile.read(path)
+def _open_file(path: Path, expected_sha256: str | None, threads: int, runtime: str, precision: str | None) -> OpenModel:
+    """A model file in a runtime for files."""
+    if path.suffix == irfile.SUFFIX:
+        content, weights, notes = irfile.read(path)
+    else:
+        (content, notes), weights = modelfile.read(path), b""
     sha256 = hashlib.sha256(content).hexdigest()
     if expected_sha256 not in (None, sha256):
         raise ModelError("altered_model", f"{path}: not the file that this version ships: reinstall aasist")
-    # Imported here: a checkpoint needs no ONNX Runtime, and --help needs neither.
-    from aasist.runtime.onnx import OnnxSession
-
     division = divided(threads, _window_bytes(notes))
-    session = OnnxSession(content, precision=notes.precision, threads=division.threads_each)
-    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, notes.precision), division)
+    try:
+        session = open_session(
+            content,
+            notes=notes,
+            runtime=runtime,
+            precision=precision,
+            threads=division.threads_each,
+            runs=division.runs,
+            weights=weights,
+        )
+    except ModelError as error:
+        raise ModelError(error.code, f"{path}: {error.message}") from error
+    notes = notes.at(session.precision)
+    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, session.precision), division)
 
 
 def _window_bytes(notes: ModelNotes) -> int | None:
@@ -96,20 +123,25 @@ def _window_bytes(notes: ModelNotes) -> int | None:
         return None
 
 
-def _open_checkpoint(path: Path) -> OpenModel:
-    """The one place where the runtime reaches for torch: by name, and only for a checkpoint."""
+def _open_checkpoint(
+    path: Path, precision: str | None, notes: ModelNotes | None = None, expected_sha256: str | None = None
+) -> OpenModel:
+    """The one place where the runtime reaches for torch: by name, and only for a checkpoint. ``notes`` None: it has none."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if expected_sha256 not in (None, sha256):
+        raise ModelError("altered_model", f"{path}: not the file that this version ships: reinstall aasist")
     try:
         module = importlib.import_module("aasist.model.session")
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{path}: a checkpoint", "train") from error
+    precision_in("torch", "fp32", precision)
     session = module.TorchSession(path)
-    architecture = session.architecture
-    notes = ModelNotes(
-        name=architecture.name,
-        variant=architecture.to_json(),
-        window_samples=architecture.window_samples,
-        hop_samples=architecture.window_samples // 2,
-    )
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    identity = ModelIdentity(architecture.name, sha256, session.precision)
-    return OpenModel(session, notes, identity, Division(batch_windows=1))
+    if notes is None:
+        architecture = session.architecture
+        notes = ModelNotes(
+            name=architecture.name,
+            variant=architecture.to_json(),
+            window_samples=architecture.window_samples,
+            hop_samples=architecture.window_samples // 2,
+        )
+    return OpenModel(session, notes, ModelIdentity(notes.name, sha256, session.precision), Division(batch_windows=1))

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from aasist.errors import ModelError
+from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
 
@@ -23,7 +24,9 @@ class OnnxSession:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common class but Exception
-            raise ModelError("model", f"ONNX Runtime cannot load the model: {_one_line(error)}") from error
+            raise ModelError(
+                "model", f"ONNX Runtime cannot load the model: {_one_line(error)}{remedy(model)}"
+            ) from error
         inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
         if inputs != ["waveform"] or outputs != ["logits"]:

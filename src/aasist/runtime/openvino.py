@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from aasist.errors import MissingExtra, ModelError
+from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
 
-def _quietly_imported() -> ModuleType:
+def imported() -> ModuleType:
     """The package ``openvino``, kept from telling its makers that it was imported, as it does by ``openvino_telemetry``."""
     if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -34,7 +35,7 @@ def _quietly_imported() -> ModuleType:
 @cache
 def core() -> Any:
     """OpenVINO's ``Core``, one a process: it holds the plugin of the processor."""
-    return _quietly_imported().Core()
+    return imported().Core()
 
 
 def has_bf16() -> bool:
@@ -53,7 +54,7 @@ class OpenVinoSession:
         self, model: bytes, weights: bytes = b"", *, precision: str, threads: int, runs: int = 1, window_samples: int
     ) -> None:
         """``runs`` calls compute at a time, each on ``threads`` threads; further ones wait."""
-        openvino = _quietly_imported()
+        openvino = imported()
         self.precision = precision
         self._window_samples, self._runs = window_samples, runs
         hint = openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
@@ -72,8 +73,10 @@ class OpenVinoSession:
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
         windows = np.ascontiguousarray(windows, dtype=np.float32)
+        if windows.ndim != 2:  # OpenVINO would take the first numbers of them
+            raise ModelError("model", f"OpenVINO cannot run the model: expected windows (B, T), got {windows.shape}")
         try:
-            if windows.ndim == 2 and windows.shape[1] == self._window_samples:
+            if windows.shape[1] == self._window_samples:
                 rows = [self._windows.infer(windows[row : row + 1]) for row in range(len(windows))]
                 logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
             else:
@@ -102,7 +105,9 @@ class OpenVinoSession:
                 model.reshape({"waveform": shape})
             compiled = core().compile_model(model, "CPU", self._properties)
         except RuntimeError as error:
-            raise ModelError("model", f"OpenVINO cannot load the model: {_one_line(error)}") from error
+            raise ModelError(
+                "model", f"OpenVINO cannot load the model: {_one_line(error)}{remedy(self._content[0])}"
+            ) from error
         wanted, got = self._properties["INFERENCE_PRECISION_HINT"], compiled.get_property("INFERENCE_PRECISION_HINT")
         if wanted != got:
             raise ModelError("precision", f"OpenVINO took {got} where {wanted} was wanted: run it in fp32")

@@ -64,7 +64,9 @@ class Parity:
 
     def to_json(self) -> str:
         """One line of JSON, with ``largest_difference`` beside the fields."""
-        return json.dumps({**asdict(self), "largest_difference": self.largest_difference}, sort_keys=True, allow_nan=False)
+        return json.dumps(
+            {**asdict(self), "largest_difference": self.largest_difference}, sort_keys=True, allow_nan=False
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Parity:

@@ -98,7 +98,9 @@ def precision_in(runtime: str, of_file: str, wanted: str | None) -> str:
             if runtime == "openvino"
             else f"{runtime} runs a model in its own precision, openvino in bf16 too where the processor can"
         )
-        raise ModelError("precision", f"{runtime} cannot run in {wanted} here: {reason}; the next best is {possible[-1]}")
+        raise ModelError(
+            "precision", f"{runtime} cannot run in {wanted} here: {reason}; the next best is {possible[-1]}"
+        )
     return str(wanted)
 
 

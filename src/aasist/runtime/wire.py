@@ -11,8 +11,8 @@ from typing import NamedTuple
 from aasist.errors import ModelError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-METADATA = 14
-"""``ModelProto.metadata_props``: a message of key (1) and value (2)."""
+METADATA, _OPSETS = 14, 8
+"""``ModelProto.metadata_props``: a message of key (1) and value (2); ``opset_import``: of domain (1) and version (2)."""
 
 _PARTS = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -98,6 +98,18 @@ def has_external_data(model: bytes) -> bool:
     return False
 
 
+def opset(model: bytes) -> int | None:
+    """Version of the standard operators that an ONNX model is written in; None where it names none."""
+    for field in fields(model):
+        if field.number != _OPSETS or field.payload is None:
+            continue
+        found = {part.number: part for part in fields(field.payload)}
+        domain = found[1].payload if 1 in found else b""
+        if domain in (b"", b"ai.onnx") and 2 in found:
+            return _varint(found[2].raw, 1)[0]
+    return None
+
+
 def message(number: int, payload: bytes) -> bytes:
     """A field that holds ``payload``."""
     return bytes([number << 3 | BYTES]) + _encoded(len(payload)) + payload
@@ -105,7 +117,9 @@ def message(number: int, payload: bytes) -> bytes:
 
 def damaged(what: str) -> ModelError:
     """The error for bytes that are no ONNX file."""
-    return ModelError("model", f"not an ONNX file, or a damaged one: {what}")
+    return ModelError(
+        "model", f"not an ONNX file, or a damaged one: {what}; copy it anew, or make one with 'aasist export'"
+    )
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
