@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from command import detect, write_speech
 
 from aasist import Detector
 from aasist.audio.listen import Listener
 from aasist.audio.read import open_audio
 from aasist.bench.machine import measured_by
 from aasist.runtime.threads import available_threads
+from command import detect, write_speech
 
 DOCS = Path(__file__).parents[1] / "docs"
 FILE_SECONDS = 10
@@ -74,9 +74,7 @@ def shares(minutes: float, threads: int, folder: Path) -> dict[str, float]:
         with open_audio(path) as reader:
             notes = detector.notes
             exhaust(
-                Listener(
-                    reader, window_samples=notes.window_samples, hop_samples=notes.hop_samples, threads=threads
-                )
+                Listener(reader, window_samples=notes.window_samples, hop_samples=notes.hop_samples, threads=threads)
             )
 
     spent = []
