@@ -326,7 +326,7 @@ def roofline() -> str:
     parts = []
     for peaks in windows["peaks"]:
         rates = ", ".join(f"{rate:,.0f} GFLOP/s in {precision}" for precision, rate in peaks["gflops"].items())
-        parts.append(f"Peaks on {peaks['threads']} threads: {rates}; {peaks['gigabytes']:,.1f} GB/s copied.\n")
+        parts.append(f"Peaks, threads: {peaks['threads']}: {rates}; {peaks['gigabytes']:,.1f} GB/s copied.\n")
     for contender, layers in windows["layers"].items():
         table = layers_table([Layer(**layer) for layer in layers]).markdown()
         parts.append(f"<details><summary>{contender}</summary>\n\n{table}\n</details>\n")
