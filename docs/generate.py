@@ -15,10 +15,13 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 from click.testing import CliRunner
 
+from aasist.bench.roofline import Layer
+from aasist.bench.tables import layers_table, milliseconds, times_table
 from aasist.cli import VERBS, aasist
 from aasist.evaluation.figures import Figures
 from aasist.evaluation.metricsfile import read_metrics
@@ -42,6 +45,8 @@ PAGES = (
 )
 CARD = ROOT / "docs" / "model-card"
 SPLITS = ("dev", "test")
+HEADLINE_SPEEDS = ("aasist", "efficient", "small")
+"""Models whose quickest row README shows."""
 MARKED = re.compile(r"(<!-- begin:(?P<name>[\w-]+) -->\n).*?(<!-- end:(?P=name) -->)", re.DOTALL)
 
 
@@ -270,6 +275,87 @@ def help_of(command: click.Command, path: str) -> str:
         return f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
+def measured(name: str) -> dict[str, Any]:
+    """What a benchmark found; empty where it was not run yet."""
+    path = ROOT / "docs" / name
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def speed() -> str:
+    """Models in runtimes, and the cold command."""
+    windows, commands = (measured("performance.json")[part] for part in ("windows", "commands"))
+    reference = "; ".join(
+        f"{median:,.1f} ms a window on {threads} {'thread' if threads == '1' else 'threads'}"
+        for threads, median in windows["reference_ms"].items()
+    )
+    columns = ("aasist detect, a process of its own", "threads", "seconds", "times real time", "peak MB")
+    rows = [
+        (row["recording"], str(row["threads"]), f"{row['seconds']:.2f}", f"{row['times_real_time']:,.0f}",
+         f"{row['peak_memory_mb']:,.0f}")
+        for row in commands["rows"]
+    ]  # fmt: skip
+    return (
+        f"{times_table(windows['rows']).markdown()}\n"
+        f"Over {windows['rounds']} rounds. The published architecture in eager PyTorch ({windows['weights']} weights): "
+        f"{reference}. {windows['measured']}\n\n"
+        f"{Table(columns, tuple(rows)).markdown()}\n{commands['measured']}\n"
+    )
+
+
+def speed_lines() -> str:
+    """The quickest row of each of three models, of the same table."""
+    windows = measured("performance.json")["windows"]
+    quickest: dict[str, dict[str, Any]] = {}
+    for row in sorted(windows["rows"], key=lambda row: row["p50_ms"]):
+        if row["model"] in HEADLINE_SPEEDS:
+            quickest.setdefault(row["model"], row)
+    columns = ("model", "runtime", "precision", "threads", "ms a window", "times real time", "times the published one")
+    rows = [
+        (model, row["runtime"], row["precision"], str(row["threads"]), milliseconds(row["p50_ms"]),
+         f"{row['times_real_time']:,.0f}", f"{row['ratio_to_reference']:.1f}")
+        for model, row in ((model, quickest[model]) for model in HEADLINE_SPEEDS if model in quickest)
+    ]  # fmt: skip
+    return f"{Table(columns, tuple(rows)).markdown()}\n{windows['measured']}\n"
+
+
+def roofline() -> str:
+    """Layers of the models in their runtimes against the peaks of the machine, as far as they were measured."""
+    windows = measured("performance.json")["windows"]
+    if "layers" not in windows:
+        return "Not measured yet: `python benchmarks/speed.py`.\n"
+    parts = []
+    for peaks in windows["peaks"]:
+        rates = ", ".join(f"{rate:,.0f} GFLOP/s in {precision}" for precision, rate in peaks["gflops"].items())
+        parts.append(f"Peaks, threads: {peaks['threads']}: {rates}; {peaks['gigabytes']:,.1f} GB/s copied.\n")
+    for contender, layers in windows["layers"].items():
+        table = layers_table([Layer(**layer) for layer in layers]).markdown()
+        parts.append(f"<details><summary>{contender}</summary>\n\n{table}\n</details>\n")
+    return "\n".join(parts)
+
+
+def linear() -> str:
+    """How time and memory grow with length and number."""
+    found = measured("linear.json")
+    if not found:
+        return "Not measured yet: `python benchmarks/linear.py`.\n"
+    hour, (lengths, files) = found["hour"], (found["lengths"], found["files"])
+    spent = {stage: hour[stage] for stage in ("decode", "speech", "scoring")}
+    shares = ", ".join(f"{stage} {100 * seconds / sum(spent.values()):.0f} %" for stage, seconds in spent.items())
+    powers = found["exponents"]
+    grown = ", ".join(f"of {name} {power:.2f}" for name, power in powers.items() if power is not None)
+    rows = [(f"{row['minutes']:g} min", row) for row in lengths]
+    rows += [(f"{row['files']:,} files of {found['file_seconds']} s", row) for row in files]
+    columns = (f"aasist detect, {found['threads']} threads", "seconds", "peak MB")
+    cells = tuple((name, f"{row['seconds']:.2f}", f"{row['peak_memory_mb']:,.0f}") for name, row in rows)
+    return (
+        f"![Time and peak memory over the length of a recording and the number of files](linear.svg)\n\n"
+        f"{Table(columns, cells).markdown()}\n"
+        f"Power of the size that the time grows with, beyond the smallest: {grown}. {hour['minutes']:g} minutes take "
+        f"{hour['seconds']:.2f} s ({hour['times_real_time']:,.0f} times real time); of the processor's time {shares}. "
+        f"{found['measured']}\n"
+    )
+
+
 def written(name: str) -> Callable[[], str]:
     """A table that a benchmark wrote."""
     return (ROOT / "docs" / name).read_text
@@ -301,7 +387,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "corpus-keys": recipe_keys("corpus"),
     "engines": engines_table,
     "cli": command_help,
-    "speed": written("performance-table.md"),
+    "speed": speed,
+    "speed-lines": speed_lines,
+    "roofline": roofline,
+    "linear": linear,
     "metrics-speed": written("metrics-table.md"),
     "training-output": quoted("training-output.txt"),
     "training-step": written("training-step-table.md"),

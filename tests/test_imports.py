@@ -21,7 +21,7 @@ RANKS = {
     "keys": 1, "recipefile": 1,
     "audio": 2, "protocol": 2, "evaluation": 2, "monitoring": 2,
     "model": 3, "runtime": 3,
-    "training": 4, "corpus": 4, "export": 4, "trials": 4, "service": 4,
+    "training": 4, "corpus": 4, "export": 4, "trials": 4, "bench": 4, "service": 4,
     "cli": 5,
     "__init__": 6, "__main__": 6,
 }  # fmt: skip

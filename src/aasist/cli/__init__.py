@@ -26,6 +26,7 @@ VERBS = {
     "runs": "Compare trainings in a table and a plot.",
     "probe": "Can loudness, bandwidth, silence or codecs tell the classes of a training set apart?",
     "corpus": "Make spoofed trials from anyone's recordings.",
+    "bench": "Time models on this machine in every runtime, and say which to take.",
     "models": "List the models that are shipped, or say what is in a model file.",
     "export": "Write a model as ONNX, or in OpenVINO's format.",
 }

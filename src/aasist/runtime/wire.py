@@ -73,6 +73,15 @@ def strings(entry: bytes) -> tuple[str, str]:
         raise damaged("a metadata entry is no text") from error
 
 
+def varints(packed: bytes) -> list[int]:
+    """Whole numbers, one behind the other, as a shape is written."""
+    numbers, position = [], 0
+    while position < len(packed):
+        number, position = _varint(packed, position)
+        numbers.append(number)
+    return numbers
+
+
 def has_external_data(model: bytes) -> bool:
     """Whether any tensor of an ONNX model, in subgraphs too, keeps its data in another file."""
     waiting = [("model", model, 0)]

@@ -1,0 +1,1 @@
+"""How fast models run on the machine at hand, and how close that is to what it could do."""
