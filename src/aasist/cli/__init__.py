@@ -28,6 +28,7 @@ VERBS = {
     "corpus": "Make spoofed trials from anyone's recordings.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",
+    "quantize": "Write a model as int8 or fp16, and what that saves and costs.",
 }
 
 READER_LEFT = 128 + signal.SIGPIPE

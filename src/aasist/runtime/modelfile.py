@@ -68,6 +68,8 @@ class ModelNotes:
     training: str = ""
     """Summary of the training data."""
     licence: str = ""
+    quantised: str = ""
+    """How weights and activations were rounded, which layers stayed float, and by what windows."""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
