@@ -32,9 +32,13 @@ class Difference:
 
     @classmethod
     def of(cls, llrs: Float64, reference: Float64) -> Difference:
-        """Of llr (N,) from a ``reference`` (N,)."""
-        apart = np.abs(llrs - reference)
+        """Of llr (N,) from a ``reference`` (N,); what is no number is infinitely far."""
+        apart = np.nan_to_num(np.abs(llrs - reference), nan=np.inf, posinf=np.inf)
         return cls(float(apart.mean()), float(apart.max()))
+
+    def to_dict(self) -> dict[str, float | None]:
+        """For a report, which holds no infinity."""
+        return {f"{name}_llr": value if np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,15 @@ class Sweep:
         """For a report; ``layers`` in the graph's order."""
         rows = [
             {"layer": one.layer.name, "kind": one.layer.kind, "weights": one.layer.weights, "rounded": one.rounded}
-            | {f"{name}_llr": value for name, value in asdict(one.alone).items()}
+            | one.alone.to_dict()
             for one in self.layers
         ]
-        together = {f"{name}_llr": value for name, value in asdict(self.together).items()}
-        return {"windows": self.windows, "tolerance_llr": self.tolerance, "together": together, "layers": rows}
+        return {
+            "windows": self.windows,
+            "tolerance_llr": self.tolerance,
+            "together": self.together.to_dict(),
+            "layers": rows,
+        }
 
     def table(self) -> Table:
         """For people: the layers that do least first."""
