@@ -52,7 +52,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize(
     ("tolerance", "expected"),
-    [(0.12, "abcd"), (0.115, "abcd"), (0.085, "ad"), (0.065, "ad"), (0.05, "a"), (0.02, "a"), (0.01, "")],
+    [(0.12, "abcd"), (0.115, "abcd"), (0.085, "ad"), (0.065, "ad"), (0.05, "a"), (0.025, "a"), (0.01, "")],
 )
 def test_the_worst_goes_back_to_float_until_the_tolerance_holds(tolerance: float, expected: str) -> None:
     """Together they do -0.09; without b +0.11, without b and c +0.06, a alone +0.02."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from aasist.cli.calibrate import said as calibration_said
 from aasist.cli.drawing import Windows, any_window, windows_for
@@ -95,7 +94,7 @@ def write_rounded(model: str, output: Path, recordings: CorpusOptions, choices: 
     with tempfile.TemporaryDirectory() as name:
         source, draft = float_file(model, Path(name)), Path(name, "rounded.onnx")
         content, notes = modelfile.read(source)
-        require_float(onnx.load_from_string(content), notes, model)
+        require_float(content, notes, model)
         trials, root = trials_of(recordings)
         tested = None if choices.test is None else trials_of(replace(recordings, subset=choices.test))[0]
         windows = _windows(trials, root, notes, choices)

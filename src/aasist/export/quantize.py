@@ -45,9 +45,9 @@ QUANTISED = (
 )
 
 
-def require_float(proto: onnx.ModelProto, notes: ModelNotes, what: str) -> None:
-    """Raise ``ModelError`` for a model that is not of full precision, or begins with a speech encoder."""
-    rounded = sorted({node.op_type for node in proto.graph.node} & set(QUANTISED))
+def require_float(content: bytes, notes: ModelNotes, what: str) -> None:
+    """Raise ``ModelError`` for a model (ONNX bytes) that is not of full precision, or begins with a speech encoder."""
+    rounded = sorted({node.op_type for node in onnx.load_from_string(content).graph.node} & set(QUANTISED))
     if notes.precision != "fp32" or rounded:
         raise ModelError(
             "precision",
