@@ -17,6 +17,7 @@ from aasist.export.quantize import Rounding, _folded, in_words, require_float
 from aasist.recipe import Architecture
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.onnx import OnnxSession
+from aasist.runtime.wire import has_external_data
 from aasist.session import Float32
 
 from .test_onnx import noise, strings_that_would_tell
@@ -108,7 +109,11 @@ def test_weights_are_symmetric_within_their_bits_with_a_scale_for_each_output_ch
         assert nearest < 0.51 / 63
 
 
-def test_a_file_holds_no_more_than_its_layers_need_and_no_path(rounded: bytes, small_onnx: Path) -> None:
+def test_a_file_holds_no_more_than_its_layers_need_and_no_path(
+    rounding: Rounding, rounded: bytes, small_onnx: Path
+) -> None:
+    assert not has_external_data(rounded)
+    assert not has_external_data(rounding.rounded(()))
     assert not [text for text in strings_that_would_tell() if text in rounded]
     stored = {t.name for t in onnx.load_from_string(rounded).graph.initializer}
     floats = {t.name for t in onnx.load(str(small_onnx)).graph.initializer if len(t.dims) == 4}

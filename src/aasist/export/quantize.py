@@ -116,6 +116,9 @@ class Rounding:
                 quantiser.quantize_model()
             quantiser.model.topological_sort()
             copy = quantiser.model.model
+        for tensor in copy.graph.initializer:
+            # ONNX's own writer states that data lie in this file, by a field that readers take for the opposite.
+            tensor.ClearField("data_location")
         # Shapes were for the quantiser; dynamic ones bear the exporter's names.
         del copy.graph.value_info[:]
         onnx.checker.check_model(copy)
