@@ -57,11 +57,12 @@ def test_the_table_and_the_report_say_the_same() -> None:
     clock = [0.0]
     ratio = time_ratio(Slow(1, clock), Slow(1, clock), np.zeros((1, 8), np.float32), threads=1, turns=3)
     price = Price(2_000_000, 500_000, ratio, [accuracy("dev", before, before[::-1] * -1, labels, None, rounds=20)])
-    size, _, error = price.table("int8").rows
+    size, _, error, apart = price.table("int8").rows
     assert size == ("size", "2.000 MB", "0.500 MB", "4.00 times smaller")
     told = price.to_dict()
     assert told["bytes"] == {"before": 2_000_000, "after": 500_000}
     (row,) = told["accuracy"]
     assert error[0] == "EER, dev"
+    assert apart[2:] == (f"{row['llr_mean_apart']:.3f}", f"{row['llr_largest_apart']:.3f} at the most")
     assert error[1].startswith(f"{100 * row['eer_before']:.1f}")
     assert row["difference"] == row["eer_after"] - row["eer_before"]

@@ -163,7 +163,7 @@ def test_what_is_no_float_model_of_ours_is_refused_with_the_remedy(rounded: byte
         with pytest.raises(ModelError, match=f"x is {precision}: give the fp32 file that it was made from"):
             require_float(b"", replace(small_notes, precision=precision), "x")
     front = Architecture.from_json(small_notes.variant)
-    encoder = replace(front, front="speech-encoder", encoder_layers=(1,)).to_json()
+    encoder = replace(front, front="speech-encoder", encoder_layers=(1,), window_samples=16_000).to_json()
     with pytest.raises(ModelError, match="begins with a speech encoder"):
         require_float(b"", replace(small_notes, variant=encoder), "x")
 

@@ -121,6 +121,8 @@ class Price:
         for one in self.accuracy:
             change = percent(one.eer.difference, one.eer.interval, unit=" points")
             rows.append((f"EER, {one.subset}", percent(one.eer.b), percent(one.eer.a), change))
+            apart = f"{one.llr.mean:.3f}", f"{one.llr.largest:.3f} at the most"
+            rows.append((f"llr apart, {one.subset}", "", *apart))
         return Table(("", "fp32", precision, "difference"), tuple(rows))
 
 

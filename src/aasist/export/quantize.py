@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
     QDQQuantizer,
     QuantType,
     create_calibrator,
-    quant_pre_process,
 )
 
 from aasist.errors import ModelError
@@ -131,9 +131,13 @@ def _folded(proto: onnx.ModelProto) -> onnx.ModelProto:
     convolved = {output for node in proto.graph.node if node.op_type == "Conv" for output in node.output}
     if not any(n.op_type == "BatchNormalization" and n.input[0] in convolved for n in proto.graph.node):
         return proto
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "folded.onnx")
-        quant_pre_process(proto, path, skip_symbolic_shape=True)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 4
+        onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return onnx.load(path)
 
 
