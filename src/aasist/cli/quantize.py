@@ -48,7 +48,7 @@ from aasist.errors import MissingExtra
 @click.option(
     "--tolerance",
     type=float,
-    default=0.15,
+    default=0.1,
     show_default=True,
     help="Mean difference of llr from fp32 on those others: layers go back to float until it holds.",
 )

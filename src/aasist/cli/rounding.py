@@ -55,7 +55,7 @@ class Choices:
     rest: str = "fp32"
     elsewhere: tuple[str, ...] = ()
     windows: int = 64
-    tolerance: float = 0.15
+    tolerance: float = 0.1
     most_eer: float | None = None
     every_layer: bool = False
     weight_bits: int | None = None
