@@ -143,7 +143,9 @@ def test_batch_norms_that_an_exporter_left_apart_are_folded_first(small_onnx: Pa
     convolution.output[0] = "apart"
     for name, value in (("bn.gain", 2.0), ("bn.shift", 0.5), ("bn.mean", 0.1), ("bn.variance", 4.0)):
         proto.graph.initializer.append(numpy_helper.from_array(np.full(channels, value, np.float32), name))
-    norm = helper.make_node("BatchNormalization", ["apart", "bn.gain", "bn.shift", "bn.mean", "bn.variance"], [after], epsilon=0.0)
+    norm = helper.make_node(
+        "BatchNormalization", ["apart", "bn.gain", "bn.shift", "bn.mean", "bn.variance"], [after], epsilon=0.0
+    )
     proto.graph.node.insert(number + 1, norm)
     windows = noise(2, 8_000)
     folded = _folded(proto)

@@ -14,7 +14,7 @@ Kind = Literal["convolution", "narrow", "sinc", "graph", "readout"]
 WITH_WEIGHTS = ("Conv", "MatMul", "Gemm")
 
 NARROW_CHANNELS = 4
-"""A convolution of fewer input channels is ``narrow``: of one channel it took 4 to 7 times as long in int8, which gathers
+"""A convolution of fewer input channels is ``narrow``: of one channel it took 6 to 8 times as long in int8, which gathers
 patches for a matrix product, as in float, which does not (docs/log.md)."""
 
 

@@ -145,7 +145,7 @@ def _sums_before(proto: onnx.ModelProto, nodes: list[str]) -> list[str]:
     """The residual sums that convolutions among ``nodes`` hear, behind a max-pool or not.
 
     They are rounded too, whatever they add. ONNX Runtime moves a ``QuantizeLinear`` up through a max-pool, and a max-pool
-    of int8 that stands between float neighbours has a kernel twenty times slower than theirs (docs/log.md).
+    of int8 that stands between float neighbours has a kernel fifty times slower than theirs (docs/log.md).
     """
     makers = {output: node for node in proto.graph.node for output in node.output}
     found: dict[str, None] = {}
