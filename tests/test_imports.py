@@ -137,7 +137,9 @@ def test_a_whole_detect_never_loads_torch(recording: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("detect", "--help"), ("models",), ("export", "--help")], ids=" ".join
+    "arguments",
+    [("--help",), ("detect", "--help"), ("models",), ("export", "--help"), ("quantize", "--help")],
+    ids=" ".join,
 )
 def test_help_and_the_list_of_models_load_neither_the_runtime_nor_torch(arguments: tuple[str, ...]) -> None:
     packages = loaded(VERB, *arguments)

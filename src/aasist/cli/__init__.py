@@ -29,6 +29,7 @@ VERBS = {
     "bench": "Time models on this machine in every runtime, and say which to take.",
     "models": "List the models that are shipped, or say what is in a model file.",
     "export": "Write a model as ONNX, or in OpenVINO's format.",
+    "quantize": "Write a model as int8 or fp16, and what that saves and costs.",
 }
 
 READER_LEFT = 128 + signal.SIGPIPE

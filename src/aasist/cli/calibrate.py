@@ -108,15 +108,12 @@ def calibrate(
     which evaluate does not take. Exit code 1: some recordings could not be read.
     """
     from aasist.cli.figures import warn
-    from aasist.cli.fitting import fitted, scored_with_key
+    from aasist.cli.fitting import fitted, points_of, scored_with_key
     from aasist.errors import ProtocolError
-    from aasist.evaluation.bootstrap import ROUNDS
     from aasist.evaluation.calibration import cllr, min_cllr
     from aasist.evaluation.cautions import few_to_fit
     from aasist.evaluation.operating import by_cost, by_eer, by_miss
     from aasist.evaluation.tally import Tally
-    from aasist.runtime.threads import available_threads
-    from aasist.trials.points import named_points
 
     if (scores is None) == (model is None):
         raise click.UsageError("give a score file, or --model with --corpus and --root")
@@ -141,15 +138,7 @@ def calibrate(
         raise ProtocolError(str(error), path=scores or trials.source) from error
     bonafide, spoofs = found_scores.counts
     warn(few_to_fit(bonafide, spoofs))
-    named = named_points(
-        llrs,
-        labels,
-        found_scores.speakers,
-        found_scores.recordings,
-        rounds=ROUNDS,
-        seed=0,
-        threads=threads or available_threads(),
-    )
+    named = points_of(found_scores, llrs, threads)
     points: dict[str, Callable[[], OperatingPoint]] = {
         "cost": lambda: by_cost.of(after, costs),
         "eer": lambda: by_eer.of(after),
@@ -300,19 +289,12 @@ def _write_model(
 ) -> None:
     """The model's file again, with its old map followed by the new one, and the thresholds; scored in another precision than
     the file's own, what was stated for that stays, and this is stated beside it."""
+    from aasist.cli.fitting import recalibrated
     from aasist.runtime import modelfile
     from aasist.runtime.models import shipped, shipped_folder
 
     path = shipped_folder() / shipped()[model]["file"] if model in shipped() else Path(model)
     content, notes = modelfile.read(path)
-    precision = precision or notes.precision
-    old = notes.at(precision).calibration or modelfile.Calibration()
-    found = modelfile.StatedFor(
-        precision,
-        calibration=modelfile.Calibration(slope * old.slope, slope * old.offset + offset),
-        threshold=chosen.threshold,
-        operating_point=str(chosen),
-        points=named,
-    )
     name = notes.name if notes.name.endswith("-calibrated") else f"{notes.name}-calibrated"
-    modelfile.write(output, content, replace(notes, name=name).stating(found))
+    again = recalibrated(notes, slope, offset, chosen, named, precision=precision)
+    modelfile.write(output, content, replace(again, name=name))

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from aasist.cli.options import CorpusOptions, KeyOptions, RuntimeOptions
     from aasist.evaluation.calibration import Carried
+    from aasist.evaluation.operating import OperatingPoint
     from aasist.evaluation.tally import Float64
     from aasist.runtime.detector import Detector
+    from aasist.runtime.modelfile import ModelNotes
+    from aasist.runtime.points import NamedPoint
     from aasist.trial import Booleans, Trials
     from aasist.trials.conditions import Condition
 
@@ -62,6 +65,52 @@ def fitted(scored: KeyedScores, carry_over: str | None) -> tuple[float, float, C
     of_recording = dict(zip(trials.ids.tolist(), trials.columns[carry_over].tolist(), strict=True))
     carried = fit_carried(values, labels, [of_recording[recording] for recording in scored.recordings.tolist()])
     return carried.slope, carried.offset, carried
+
+
+def points_of(scored: KeyedScores, llrs: Float64, threads: int | None) -> tuple[NamedPoint, ...]:
+    """The operating points of calibrated ``llrs`` (N,), with 95 % intervals of their error rates."""
+    from aasist.evaluation.bootstrap import ROUNDS
+    from aasist.runtime.threads import available_threads
+    from aasist.trials.points import named_points
+
+    return named_points(
+        llrs,
+        scored.labels,
+        scored.speakers,
+        scored.recordings,
+        rounds=ROUNDS,
+        seed=0,
+        threads=threads or available_threads(),
+    )
+
+
+def recalibrated(
+    notes: ModelNotes,
+    slope: float,
+    offset: float,
+    chosen: OperatingPoint,
+    points: tuple[NamedPoint, ...],
+    *,
+    precision: str | None = None,
+) -> ModelNotes:
+    """A model's notes with its old map followed by the new one, and the thresholds.
+
+    ``precision`` is the one that was scored in, None the file's own: found in another, it is stated beside what holds for
+    the file's own, which stays.
+    """
+    from aasist.runtime.modelfile import Calibration, StatedFor
+
+    precision = precision or notes.precision
+    old = notes.at(precision).calibration or Calibration()
+    return notes.stating(
+        StatedFor(
+            precision,
+            calibration=Calibration(slope * old.slope, slope * old.offset + offset),
+            threshold=chosen.threshold,
+            operating_point=str(chosen),
+            points=points,
+        )
+    )
 
 
 def scored_with_key(

@@ -74,6 +74,8 @@ class ModelNotes:
     training: str = ""
     """Summary of the training data."""
     licence: str = ""
+    quantised: str = ""
+    """How weights and activations were rounded, which layers stayed float, and by what windows."""
     stated: tuple[StatedFor, ...] = ()
     """What holds in other precisions than ``precision``, for which calibration and thresholds above were chosen."""
     format: int = FORMAT
