@@ -57,6 +57,13 @@ class Model:
         high=1.0,
     )
     channels: tuple[int, ...] | None = key(None, "output channels of the residual blocks")
+    inner_channels: tuple[int, ...] | None = key(
+        None, "channels between the two convolutions of each residual block, as a pruned model has them; an empty list: "
+        "as many as come out", low=1,
+    )  # fmt: skip
+    shortcut_blocks: tuple[int, ...] | None = key(
+        None, "blocks, from 1 up, with a convolution to the sum though channels stay, as a pruned model may have", low=1
+    )
     time_pools: tuple[int, ...] | None = key(None, "max-pooling in time at the end of each residual block")
     squeeze: int | None = key(
         None, "channels to each hidden unit of squeeze-excitation after each residual block; 0: without", low=0
