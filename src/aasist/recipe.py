@@ -89,9 +89,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name == "dropouts" or (field.name in MAY_BE_ZERO and _is_zero(getattr(self, field.name))):
-                continue
-            if field.name in MAY_BE_EMPTY and getattr(self, field.name) == ():
+            if field.name == "dropouts" or self._says_none(field.name):
                 continue
             example = (1,) if field.name in MAY_BE_EMPTY else field.default
             wanted = _wanted(getattr(self, field.name), example, any_length=field.name in ANY_LENGTH)
@@ -105,6 +103,23 @@ class Architecture:
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
+        for key in ("kernel_samples", "context_kernel"):
+            if getattr(self, key) % 2 == 0:
+                raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
+        for key in ("encoder_layers", "shortcut_blocks"):
+            if any(one >= other for one, other in pairwise(getattr(self, key))):
+                raise ModelError("recipe", f"{key} must rise, got {getattr(self, key)}")
+        self._check_blocks()
+        self._check_context()
+        self._check_sizes()
+
+    def _says_none(self, key: str) -> bool:
+        """Whether a field that may be 0, or an empty list, is."""
+        value = getattr(self, key)
+        return (key in MAY_BE_ZERO and _is_zero(value)) or (key in MAY_BE_EMPTY and value == ())
+
+    def _check_blocks(self) -> None:
+        """Refuse residual blocks of which not all is said, or more than there are."""
         if len(self.channels) != len(self.time_pools):
             raise ModelError(
                 "recipe", f"channels and time_pools must be of one length, got {self.channels} and {self.time_pools}"
@@ -114,18 +129,10 @@ class Architecture:
                 "recipe",
                 f"inner_channels must be empty or as many as channels, got {self.inner_channels} and {self.channels}",
             )
-        for key in ("kernel_samples", "context_kernel"):
-            if getattr(self, key) % 2 == 0:
-                raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
-        for key in ("encoder_layers", "shortcut_blocks"):
-            if any(one >= other for one, other in pairwise(getattr(self, key))):
-                raise ModelError("recipe", f"{key} must rise, got {getattr(self, key)}")
         if any(block > len(self.channels) for block in self.shortcut_blocks):
             raise ModelError(
                 "recipe", f"shortcut_blocks must name some of {len(self.channels)} blocks, got {self.shortcut_blocks}"
             )
-        self._check_context()
-        self._check_sizes()
 
     def _check_context(self) -> None:
         """Refuse context blocks that cannot be built."""

@@ -28,6 +28,7 @@ VERBS = {
     "corpus": "Make spoofed trials from anyone's recordings.",
     "models": "List the models that are shipped.",
     "export": "Write a checkpoint as ONNX.",
+    "prune": "Take channels out of a checkpoint's encoder: less work, to be fine-tuned.",
 }
 
 READER_LEFT = 128 + signal.SIGPIPE

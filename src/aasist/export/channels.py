@@ -69,9 +69,7 @@ def narrower(architecture: Architecture, widths: Mapping[Layer, int]) -> Archite
     into = [1, *channels[:-1]]
     # A convolution around a block stays, though by now as many channels may go in as come out.
     around = [
-        block + 1
-        for block, has_one in enumerate(architecture.shortcuts)
-        if has_one and into[block] == channels[block]
+        block + 1 for block, has_one in enumerate(architecture.shortcuts) if has_one and into[block] == channels[block]
     ]
     return replace(
         architecture,
@@ -138,7 +136,8 @@ def thinned(model: Aasist, kept: Kept) -> Aasist:
 def _strongest_units(state: Mapping[str, Tensor], name: str, count: int) -> Tensor:
     """Indices (count,), ascending, of the hidden units whose weights, into them times out of them, are largest."""
     strength = state[f"{name}.squeezed.weight"].norm(dim=1) * state[f"{name}.excited.weight"].norm(dim=0)
-    return strength.argsort(descending=True, stable=True)[:count].sort().values
+    units: Tensor = strength.argsort(descending=True, stable=True)[:count].sort().values
+    return units
 
 
 def _keep_statistics(state: dict[str, Tensor], architecture: Architecture, last: Tensor) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aasist.errors import ModelError
-from aasist.export.channels import Kept, Layer, narrower, thinned, width_of
+from aasist.export.channels import Kept, narrower, thinned, width_of
 from aasist.export.importance import Importance
 from aasist.model.aasist import Aasist
 from aasist.model.cost import encoder_gflop
@@ -94,9 +94,7 @@ def chosen(
         if not steps:
             break
         _, _, layer, widths[layer], gflop = min(steps)
-    return {
-        layer: _kept(ranked[layer].indices, width) for layer, width in widths.items() if width < whole[layer]
-    }
+    return {layer: _kept(ranked[layer].indices, width) for layer, width in widths.items() if width < whole[layer]}
 
 
 def _kept(ascending: Tensor, width: int) -> Tensor:

@@ -138,6 +138,9 @@ class Data:
         False,
         "also of another architecture: what has the same name and shape there is taken, the rest begins as without it",
     )
+    start_architecture: bool = key(
+        False, "what the model section leaves open is as data.start has it, such as the widths of a pruned model"
+    )
     encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")
     dev_subset: str | None = key(None, "subset to choose by; none: the one each corpus has for that")
