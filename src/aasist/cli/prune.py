@@ -43,7 +43,7 @@ FEWEST_ROWS = 8
 @data_options("Hear windows of the training part of this corpus.", "hear")
 @click.option(
     "--windows",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=2, max=4096),
     default=256,
     show_default=True,
     help="How many are heard, of as many recordings, half of them bona fide.",
