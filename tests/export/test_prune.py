@@ -128,7 +128,7 @@ def test_a_share_that_empties_a_layer_is_refused_with_the_layer_and_the_largest_
 def test_where_no_layer_has_a_channel_to_spare_nothing_can_leave(seeded: Callable[..., Aasist]) -> None:
     with pytest.raises(ModelError, match="nothing to remove: no layer of the encoder has a channel to spare"):
         prune(seeded(replace(TINY, channels=(1,), time_pools=(2,))), 0.1, by_magnitude)
-    with pytest.raises(ModelError, match="nothing to remove.*multiples of 8, and smaller ones go further"):
+    with pytest.raises(ModelError, match=r"nothing to remove.*multiples of 8, and smaller ones go further"):
         prune(seeded(TINY), 0.1, by_magnitude, multiple=8)
 
 
