@@ -397,6 +397,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "training-data": written("training-data-table.md"),
     "augmentation": written("augmentation-table.md"),
     "graph": written("graph-table.md"),
+    "pruning": written("pruning-table.md"),
 }
 
 

@@ -28,6 +28,8 @@ architectures = st.builds(
     context_dropout=st.floats(0.0, 0.99),
     statistics=st.booleans(),
     channels=st.just((4, 5)),
+    inner_channels=st.one_of(st.just(()), st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    shortcut_blocks=st.sampled_from([(), (1,), (2,), (1, 2)]),
     time_pools=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     unused_norms=st.booleans(),
     temporal_ratio=st.floats(0.01, 1.0),
@@ -70,6 +72,20 @@ def test_behind_a_speech_encoder_nodes_and_samples_are_counted_by_its_frames() -
 def test_a_recipe_names_only_what_differs_from_the_published_model() -> None:
     assert Architecture.from_json("{}") == AASIST
     assert Architecture.from_json('{"bands": 40}').bands == 40
+
+
+def test_what_only_a_pruned_model_has_stands_in_the_json_of_no_other() -> None:
+    """So that files of whole models stay what they were, and are read by versions that know nothing of pruning."""
+    for architecture in ARCHITECTURES.values():
+        assert "inner_channels" not in architecture.to_json()
+        assert "shortcut_blocks" not in architecture.to_json()
+    thin = replace(EFFICIENT, inner_channels=(3, 4, 5, 6, 7), shortcut_blocks=(5,))
+    assert json.loads(thin.to_json())["inner_channels"] == [3, 4, 5, 6, 7]
+    assert Architecture.from_json(thin.to_json()) == thin
+    assert thin.inner_widths == (3, 4, 5, 6, 7)
+    assert thin.shortcuts == (True,) * 5
+    assert EFFICIENT.inner_widths == EFFICIENT.channels
+    assert EFFICIENT.shortcuts == (True, True, True, True, False)
 
 
 def test_an_unknown_key_is_named_beside_the_known_ones() -> None:
@@ -139,6 +155,11 @@ def test_a_value_of_another_type_is_an_error_that_names_its_key(key: str, value:
         {"context_dropout": -0.1},
         {"context_kernel": 0},
         {"statistics": 1},
+        {"inner_channels": [32]},
+        {"inner_channels": [32, 32, 64, 64, 64, 0]},
+        {"shortcut_blocks": [0]},
+        {"shortcut_blocks": [7]},
+        {"shortcut_blocks": [3, 2]},
     ],
     ids=json.dumps,
 )
@@ -160,6 +181,8 @@ def test_longer_windows_and_wider_blocks_take_more_memory(architecture: Architec
     one = architecture.activation_bytes
     assert one > 0
     longer = replace(architecture, window_samples=times * architecture.window_samples)
+    architecture = replace(architecture, inner_channels=())
+    one = architecture.activation_bytes
     wider = replace(architecture, channels=(times * architecture.channels[0], *architecture.channels[1:]))
     assert longer.activation_bytes > one
     assert wider.activation_bytes == times * one

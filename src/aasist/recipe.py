@@ -36,6 +36,11 @@ class Architecture:
     evenly in time, such as a microphone."""
     channels: tuple[int, ...] = (32, 32, 64, 64, 64, 64)
     """Output channels of the residual blocks."""
+    inner_channels: tuple[int, ...] = ()
+    """Channels between the two convolutions of each residual block; empty: as many as come out of it."""
+    shortcut_blocks: tuple[int, ...] = ()
+    """Blocks, counted from 1, that lead their input to the sum through a convolution though it has as many channels as
+    comes out; where the numbers differ there always is one."""
     time_pools: tuple[int, ...] = (3, 3, 3, 3, 3, 3)
     """Max-pooling in time at the end of each residual block; 1 is none."""
     squeeze: int = 0
@@ -84,9 +89,10 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name == "dropouts" or (field.name in MAY_BE_ZERO and _is_zero(getattr(self, field.name))):
+            if field.name == "dropouts" or self._says_none(field.name):
                 continue
-            wanted = _wanted(getattr(self, field.name), field.default, any_length=field.name in ANY_LENGTH)
+            example = (1,) if field.name in MAY_BE_EMPTY else field.default
+            wanted = _wanted(getattr(self, field.name), example, any_length=field.name in ANY_LENGTH)
             if wanted is not None:
                 raise ModelError("recipe", f"{field.name} must be {wanted}, got {getattr(self, field.name)!r}")
         for key in ("centring", "spectral_ratio", "temporal_ratio", "heterogeneous_ratio"):
@@ -97,17 +103,36 @@ class Architecture:
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ModelError("recipe", f"{key} must be one of {', '.join(allowed)}, got {getattr(self, key)!r}")
+        for key in ("kernel_samples", "context_kernel"):
+            if getattr(self, key) % 2 == 0:
+                raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
+        for key in ("encoder_layers", "shortcut_blocks"):
+            if any(one >= other for one, other in pairwise(getattr(self, key))):
+                raise ModelError("recipe", f"{key} must rise, got {getattr(self, key)}")
+        self._check_blocks()
+        self._check_context()
+        self._check_sizes()
+
+    def _says_none(self, key: str) -> bool:
+        """Whether a field that may be 0, or an empty list, is."""
+        value = getattr(self, key)
+        return (key in MAY_BE_ZERO and _is_zero(value)) or (key in MAY_BE_EMPTY and value == ())
+
+    def _check_blocks(self) -> None:
+        """Refuse residual blocks of which not all is said, or more than there are."""
         if len(self.channels) != len(self.time_pools):
             raise ModelError(
                 "recipe", f"channels and time_pools must be of one length, got {self.channels} and {self.time_pools}"
             )
-        for key in ("kernel_samples", "context_kernel"):
-            if getattr(self, key) % 2 == 0:
-                raise ModelError("recipe", f"{key} must be odd, got {getattr(self, key)}")
-        if any(one >= other for one, other in pairwise(self.encoder_layers)):
-            raise ModelError("recipe", f"encoder_layers must rise, got {self.encoder_layers}")
-        self._check_context()
-        self._check_sizes()
+        if len(self.inner_channels) not in (0, len(self.channels)):
+            raise ModelError(
+                "recipe",
+                f"inner_channels must be empty or as many as channels, got {self.inner_channels} and {self.channels}",
+            )
+        if any(block > len(self.channels) for block in self.shortcut_blocks):
+            raise ModelError(
+                "recipe", f"shortcut_blocks must name some of {len(self.channels)} blocks, got {self.shortcut_blocks}"
+            )
 
     def _check_context(self) -> None:
         """Refuse context blocks that cannot be built."""
@@ -142,6 +167,17 @@ class Architecture:
         return (self.bands if self.front == SINC else self.projection) // self.front_pool[0]
 
     @property
+    def inner_widths(self) -> tuple[int, ...]:
+        """Channels between the two convolutions of each residual block."""
+        return self.inner_channels or self.channels
+
+    @property
+    def shortcuts(self) -> tuple[bool, ...]:
+        """Whether each residual block leads its input to the sum through a convolution."""
+        widths = pairwise((1, *self.channels))
+        return tuple(one != other or block in self.shortcut_blocks for block, (one, other) in enumerate(widths, 1))
+
+    @property
     def hop_samples(self) -> int:
         """Between two outputs of the front."""
         return self.sinc_stride if self.front == SINC else self.encoder_hop_samples
@@ -164,11 +200,13 @@ class Architecture:
         before them what a speech encoder begins with (wav2vec 2.0: three maps at 3.2 kHz)."""
         steps = ((self.window_samples - self.frame_samples) // self.hop_samples + 1) // self.front_pool[1]
         speech = 0 if self.front == SINC else 4 * 3 * self.encoder_dim * (self.window_samples // 5)
-        return speech + 4 * 4 * self.channels[0] * self.spectral_nodes * max(steps, 1)
+        return speech + 4 * 4 * max(self.channels[0], self.inner_widths[0]) * self.spectral_nodes * max(steps, 1)
 
     def to_json(self) -> str:
-        """One line of JSON that ``from_json`` reads back."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """One line of JSON that ``from_json`` reads back. What only a pruned model has is left out of all others, which
+        versions from before pruning then still read."""
+        values = {name: value for name, value in asdict(self).items() if value != () or name not in MAY_BE_EMPTY}
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
@@ -206,7 +244,10 @@ MAY_BE_ZERO = ("centring", "squeeze", "context_blocks", "context_dropout")
 PROSODIC_SAMPLES = 480
 """Fewest samples of which prosodic frames can be told: a frame and its two neighbours, 10 ms apart."""
 
-ANY_LENGTH = ("channels", "time_pools", "encoder_layers")
+MAY_BE_EMPTY = ("inner_channels", "shortcut_blocks")
+"""Lists that say nothing where they are empty: only what was pruned has any."""
+
+ANY_LENGTH = ("channels", "time_pools", "encoder_layers", *MAY_BE_EMPTY)
 """Fields with any number of numbers: one for each residual block, or for each layer of an encoder that is heard."""
 
 

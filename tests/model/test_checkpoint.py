@@ -19,6 +19,7 @@ from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.sinc import FoldedBands, PooledBands
 from aasist.recipe import AASIST, AASIST_L, Architecture
+from aasist.runtime.models import shipped_checkpoint
 
 
 def refused(path: Path) -> str:
@@ -263,6 +264,32 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, small_model: Aa
     metadata = {checkpoint.RECIPE_KEY: small_model.architecture.to_json()}
     save_file(small_model.state_dict() | {"out.bias": torch.tensor([0.0, float("nan")])}, path, metadata=metadata)
     assert "out.bias" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["efficient", "small"])
+def test_a_checkpoint_from_before_pruning_is_read_and_written_without_what_it_does_not_have(name: str) -> None:
+    """The shipped ones are such: their metadata know nothing of inner channels."""
+    path = shipped_checkpoint(name)
+    model = checkpoint.load(path)
+    with safe_open(path, framework="pt") as file:
+        recipe = file.metadata()[checkpoint.RECIPE_KEY]
+    known, written = json.loads(recipe), json.loads(model.architecture.to_json())
+    assert "inner_channels" not in known
+    assert "inner_channels" not in written
+    assert known == {key: written[key] for key in known}
+    assert checkpoint.architecture_of(path) == model.architecture
+
+
+def test_the_architecture_of_a_file_is_told_without_its_weights_and_refused_as_they_are(
+    tmp_path: Path, saved: Path, reference: Path
+) -> None:
+    assert checkpoint.architecture_of(saved).name == "small"
+    assert checkpoint.architecture_of(reference / "AASIST-L.pth") == AASIST_L
+    with pytest.raises(ModelError, match="no such checkpoint"):
+        checkpoint.architecture_of(tmp_path / "none.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"broken\.safetensors: not a safetensors file"):
+        checkpoint.architecture_of(tmp_path / "broken.safetensors")
 
 
 def test_the_metadata_of_a_checkpoint_is_json_of_its_architecture(saved: Path) -> None:

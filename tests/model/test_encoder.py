@@ -15,9 +15,11 @@ from aasist.recipe import Architecture
 from . import slow_twin
 
 
-def block(channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int = 0) -> ResidualBlock:
+def block(
+    channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int = 0, **more: object
+) -> ResidualBlock:
     torch.manual_seed(channels_in + channels_out)
-    module = ResidualBlock(channels_in, channels_out, time_pool, unused_norm, squeeze)
+    module = ResidualBlock(channels_in, channels_out, time_pool, unused_norm, squeeze, **more)
     module.norm.running_mean.normal_()
     module.norm.running_var.uniform_(0.5, 2.0)
     module.norm.weight.data.uniform_(0.5, 1.5)
@@ -25,13 +27,27 @@ def block(channels_in: int, channels_out: int, time_pool: int, unused_norm: bool
 
 
 @pytest.mark.parametrize(
-    ("channels_in", "channels_out", "time_pool", "unused_norm", "squeeze"),
-    [(1, 3, 3, False, 0), (3, 3, 3, True, 0), (3, 4, 2, True, 2), (4, 4, 1, False, 9)],
+    ("channels_in", "channels_out", "time_pool", "unused_norm", "squeeze", "inner", "shortcut"),
+    [
+        (1, 3, 3, False, 0, None, False),
+        (3, 3, 3, True, 0, None, False),
+        (3, 4, 2, True, 2, None, False),
+        (4, 4, 1, False, 9, None, False),
+        (3, 4, 2, False, 0, 2, False),
+        (3, 3, 2, False, 0, 5, True),
+    ],
 )
 def test_a_residual_block_agrees_with_the_slow_twin(
-    channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int
+    channels_in: int,
+    channels_out: int,
+    time_pool: int,
+    unused_norm: bool,
+    squeeze: int,
+    inner: int | None,
+    shortcut: bool,
 ) -> None:
-    module = block(channels_in, channels_out, time_pool, unused_norm, squeeze)
+    module = block(channels_in, channels_out, time_pool, unused_norm, squeeze, inner=inner, shortcut=shortcut)
+    assert module.conv1.out_channels == (channels_out if inner is None else inner)
     features = torch.randn(2, channels_in, 5, 11, dtype=torch.float64)
     with torch.no_grad():
         got = module(features).numpy()
@@ -41,8 +57,9 @@ def test_a_residual_block_agrees_with_the_slow_twin(
     assert got.shape == (2, channels_out, 5, 11 // time_pool)
 
 
-def test_a_shortcut_is_there_exactly_where_channels_change() -> None:
+def test_a_shortcut_is_there_where_channels_change_and_where_it_is_asked_for() -> None:
     assert block(3, 3, 3, True).shortcut is None
+    assert block(3, 3, 3, True, shortcut=True).shortcut is not None
     shortcut = block(3, 4, 3, True).shortcut
     assert shortcut is not None
     assert shortcut.kernel_size == (1, 3)

@@ -50,6 +50,7 @@ SHAPES = {
     "with all that is offered": ALL,
     "centred": replace(OURS, centring=0.75),
     "with prosody": replace(OURS, prosody="both"),
+    "pruned": replace(OURS, channels=(3, 3, 4), inner_channels=(2, 5, 3), shortcut_blocks=(2,)),
 }
 
 ROOMS = {"one stretch": 1 << 20, "some stretches": 3_000, "a stretch of one pool": 1}

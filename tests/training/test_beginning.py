@@ -13,8 +13,10 @@ import torch
 from aasist.errors import AasistError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
-from aasist.training.beginning import begin_with
+from aasist.recipe import EFFICIENT
+from aasist.training.beginning import begin_with, with_start
 from aasist.training.journal import Silent
+from aasist.training.recipe import read_recipe, resolved_text
 from aasist.training.run import LAST
 from aasist.training.start import start
 
@@ -119,6 +121,38 @@ def test_what_has_no_weights_may_differ(trained: Path) -> None:
     model = Aasist(small.recipe(Path("nowhere"), model__centring=1.0, model__compression="log").model.resolved())
     begin_with(model, str(trained))
     assert torch.equal(model.out.weight, checkpoint.load(trained).out.weight)
+
+
+def test_what_the_recipe_leaves_open_is_as_the_start_has_it_where_that_is_asked_for(tmp_path: Path) -> None:
+    thin = replace(
+        EFFICIENT, name="thin", channels=(3, 4, 4, 6, 6), inner_channels=(2, 4, 5, 6, 6), shortcut_blocks=(3,)
+    )
+    checkpoint.save(Aasist(thin), tmp_path / "thin.safetensors")
+    start_at = {"data.start": str(tmp_path / "thin.safetensors")}
+    recipe = with_start(read_recipe("pruned", start_at))
+    assert recipe.model.resolved() == thin
+    assert not recipe.data.start_architecture
+    begin_with(Aasist(recipe.model.resolved()), str(tmp_path / "thin.safetensors"))
+    dropped = with_start(read_recipe("pruned", start_at | {"dropouts": (0.1, 0.1, 0.1, 0.1)}))
+    assert dropped.model.resolved() == replace(thin, dropouts=(0.1, 0.1, 0.1, 0.1))
+    # What is taken stands in the run's recipe, which then needs the file no more.
+    (tmp_path / "run.toml").write_text(resolved_text(recipe), encoding="utf-8")
+    (tmp_path / "thin.safetensors").unlink()
+    assert with_start(read_recipe(tmp_path / "run.toml")).model.resolved() == thin
+    whole = read_recipe("efficient", start_at)
+    assert with_start(whole) is whole
+
+
+def test_an_architecture_to_begin_with_that_cannot_be_had_is_said_by_name(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(AasistError, match=r"none is named: give one \(--from, data\.start\)"):
+        with_start(read_recipe("pruned"))
+    with pytest.raises(AasistError, match=r"data\.start: .*none\.safetensors: no such checkpoint"):
+        with_start(read_recipe("pruned", {"data.start": str(tmp_path / "none.safetensors")}))
+    with pytest.raises(AasistError, match="training begins with a checkpoint"):
+        with_start(read_recipe("pruned", {"data.start": "model.onnx"}))
+    wrong = read_recipe("pruned", {"data.start": str(trained), "channels": (4,) * 5})
+    with pytest.raises(AasistError, match=r"channels and time_pools must be of one length"):
+        with_start(wrong)
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,11 @@ def train(
         named["teachers.models"] = teacher
     chosen = recipe_of(recipe, changes, named, folder, resume=resume)
     if show:
+        from aasist.training.beginning import with_start
         from aasist.training.encoder import with_encoder
         from aasist.training.recipe import resolved_text
 
+        chosen = with_start(chosen)
         if chosen.data.encoder is not None:
             chosen, _ = with_encoder(chosen)
         click.echo(resolved_text(chosen), nl=False)

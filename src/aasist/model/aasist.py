@@ -13,6 +13,9 @@ from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.speech_front import SpeechFront, require_fit
 from aasist.recipe import SINC, Architecture
 
+DEVIATION_FLOOR = 1e-5
+"""Of a variance in `statistics`: where nothing varies, as in one node, the root has no finite gradient."""
+
 
 class Branch(nn.Module):
     """One of the two heterogeneous stacks.
@@ -61,7 +64,16 @@ class Aasist(nn.Module):
         self.front = None if encoder is None else SpeechFront(a, encoder)
         if a.front == SINC:
             self.sinc = pooled_bands(a.bands, a.kernel_samples, a.sinc_stride, a.front_pool)
-        self.encoder = Encoder(a.channels, a.time_pools, a.compression, a.unused_norms, a.squeeze, a.centring)
+        self.encoder = Encoder(
+            a.channels,
+            a.time_pools,
+            a.compression,
+            a.unused_norms,
+            a.squeeze,
+            a.centring,
+            a.inner_channels,
+            a.shortcuts,
+        )
         self.context = context_of(a)
         self.spectral_position = nn.Parameter(a.position_std * torch.randn(1, a.spectral_nodes, width))
         self.spectral_attention = GraphAttention(width, dim1, spectral_temperature, attention_dropout)
@@ -169,6 +181,5 @@ def statistics(features: Tensor) -> Tensor:
     From these a linear layer learns within tens of steps, where the graphs take hundreds (docs/log.md).
     """
     mean = features.mean(dim=3)
-    # A floor: where nothing varies, as in one node, the root has no finite gradient.
-    deviation = (features - mean.unsqueeze(3)).square().mean(dim=3).clamp_min(1e-5).sqrt()
+    deviation = (features - mean.unsqueeze(3)).square().mean(dim=3).clamp_min(DEVIATION_FLOOR).sqrt()
     return torch.cat([mean, deviation, features.amax(dim=3)], dim=1).flatten(1)

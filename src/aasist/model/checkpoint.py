@@ -120,6 +120,17 @@ def load(path: Path | str, encoder: SpeechEncoder | None = None) -> Aasist:
         raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
 
 
+def architecture_of(path: Path | str) -> Architecture:
+    """The architecture of a checkpoint, ours or published; `ModelError` as `load`. Needs no speech encoder."""
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError("unknown_model", f"{path}: no such checkpoint")
+    try:
+        return (_read_safetensors if path.suffix == ".safetensors" else _read_published)(path)[0]
+    except ModelError as error:
+        raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
+
+
 def _encoder(
     architecture: Architecture, facts: EncoderFacts | None, given: SpeechEncoder | None
 ) -> SpeechEncoder | None:

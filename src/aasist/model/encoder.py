@@ -31,24 +31,35 @@ class SqueezeExcitation(nn.Module):
 class ResidualBlock(nn.Module):
     """Features (B, C_in, F, T) -> (B, C_out, F, T // time_pool).
 
-    conv (2, 3) - BN - SELU - conv (2, 3), plus the input (through a (1, 3) convolution where channels change), then
-    max-pooling in time; nothing follows the sum. The first convolution pads F by one on both sides and the second by
+    conv (2, 3) - BN - SELU - conv (2, 3), plus the input (through a (1, 3) convolution where channels change, and where
+    ``shortcut`` asks for one), then max-pooling in time; nothing follows the sum. ``inner`` channels lie between the two
+    convolutions, without it C_out. The first convolution pads F by one on both sides and the second by
     none, so F comes out as it went in. With ``squeeze`` above 0 squeeze-excitation scales what comes out of pooling:
     there, and not before the sum, it sees a whole map that is kept anyway (``training_form``).
     """
 
     def __init__(
-        self, channels_in: int, channels_out: int, time_pool: int, unused_norm: bool, squeeze: int = 0
+        self,
+        channels_in: int,
+        channels_out: int,
+        time_pool: int,
+        unused_norm: bool,
+        squeeze: int = 0,
+        inner: int | None = None,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
+        inner = channels_out if inner is None else inner
         # The published blocks compute this norm and then convolve the block's input all the same: it is kept only so
         # that their weights load strictly.
         self.unused_norm = nn.BatchNorm2d(channels_in) if unused_norm else None
-        self.conv1 = nn.Conv2d(channels_in, channels_out, (2, 3), padding=(1, 1))
-        self.norm = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, (2, 3), padding=(0, 1))
+        self.conv1 = nn.Conv2d(channels_in, inner, (2, 3), padding=(1, 1))
+        self.norm = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, channels_out, (2, 3), padding=(0, 1))
         self.shortcut = (
-            nn.Conv2d(channels_in, channels_out, (1, 3), padding=(0, 1)) if channels_in != channels_out else None
+            nn.Conv2d(channels_in, channels_out, (1, 3), padding=(0, 1))
+            if shortcut or channels_in != channels_out
+            else None
         )
         self.time_pool = time_pool
         self.excitation = SqueezeExcitation(channels_out, squeeze) if squeeze else None
@@ -73,17 +84,25 @@ class Encoder(nn.Module):
         unused_norms: bool,
         squeeze: int = 0,
         centring: float = 0.0,
+        inner_channels: Sequence[int] = (),
+        shortcuts: Sequence[bool] = (),
     ) -> None:
+        """``inner_channels`` and ``shortcuts``: of each block, or empty for `ResidualBlock`'s own."""
         super().__init__()
         self.compression, self.centring = compression, centring
         self.norm = nn.BatchNorm2d(1)
-        widths = (1, *channels)
+        blocks = zip(
+            (1, *channels[:-1]),
+            channels,
+            time_pools,
+            inner_channels or channels,
+            shortcuts or (False,) * len(channels),
+            strict=True,
+        )
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(width_in, width_out, pool, unused_norms and index > 0, squeeze)
-                for index, (width_in, width_out, pool) in enumerate(
-                    zip(widths[:-1], widths[1:], time_pools, strict=True)
-                )
+                ResidualBlock(width_in, width_out, pool, unused_norms and index > 0, squeeze, inner, shortcut)
+                for index, (width_in, width_out, pool, inner, shortcut) in enumerate(blocks)
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,9 @@ from aasist.errors import ModelError
 from aasist.keys import RecipeError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
+from aasist.recipe import Architecture
 from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_checkpoint
+from aasist.training.recipe import Recipe
 
 
 class Begun(NamedTuple):
@@ -27,13 +30,7 @@ def begin_with(model: Aasist, given: str, *, partly: bool = False) -> Begun:
     well: what has another name or shape there stays as it is. Raises `RecipeError` where the file is missing, no
     checkpoint, or of weights that do not fit.
     """
-    path = shipped_checkpoint(given) if given in shipped() else Path(given)
-    if path.suffix not in CHECKPOINT_SUFFIXES:
-        raise RecipeError(
-            f"data.start: {given}: training begins with a checkpoint ({' or '.join(CHECKPOINT_SUFFIXES)}), such as the "
-            f"best.safetensors of a run, or a shipped model ({', '.join(shipped())}): an ONNX file no longer has all that is "
-            "trained"
-        )
+    path = _file(given)
     try:
         begun = checkpoint.load(path, model.speech_encoder)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -46,11 +43,49 @@ def begin_with(model: Aasist, given: str, *, partly: bool = False) -> Begun:
         raise RecipeError(
             f"data.start: {given} has the architecture {begun.architecture.name}, whose weights do not fit this recipe's "
             f"({model.architecture.name}): {unfit[0]} is {_shape(theirs, unfit[0])} there and {_shape(ours, unfit[0])} "
-            f"here{more}; set the model section to what it was trained with, or data.start_partly to take what fits"
+            f"here{more}; take its architecture with data.start_architecture=true, set the model section to what it was trained "
+            "with, or data.start_partly to take what fits"
         )
     fits = ours.keys() - set(unfit)
     model.load_state_dict(ours | {name: theirs[name] for name in fits})
     return Begun(sha256, tuple(name for name in ours if name not in fits))
+
+
+def with_start(recipe: Recipe) -> Recipe:
+    """The recipe with the architecture of the checkpoint that it begins with, where it asks for that: whatever its model
+    section leaves open. Raises `RecipeError` where none is named, or it cannot be read."""
+    if not recipe.data.start_architecture:
+        return recipe
+    if recipe.data.start is None:
+        raise RecipeError(
+            "data.start_architecture takes the architecture of the checkpoint that training begins with, and none is "
+            "named: give one (--from, data.start)"
+        )
+    try:
+        architecture = checkpoint.architecture_of(_file(recipe.data.start))
+    except ModelError as error:
+        raise RecipeError(f"data.start: {error.message}") from error
+    model = recipe.model
+    named = {field.name: getattr(model, field.name) for field in dataclasses.fields(Architecture)}
+    found = {name: getattr(architecture, name) for name, value in named.items() if value in (None, "")}
+    # Once it is taken, the file is no longer needed to know it.
+    data = dataclasses.replace(recipe.data, start_architecture=False)
+    try:
+        return dataclasses.replace(recipe, model=dataclasses.replace(model, **found), data=data)
+    except ModelError as error:
+        raise RecipeError(f"data.start: {recipe.data.start}: {error.message}") from error
+
+
+def _file(given: str) -> Path:
+    """The checkpoint at a path, or behind a shipped name; `RecipeError` where it is none by its name."""
+    path = shipped_checkpoint(given) if given in shipped() else Path(given)
+    if path.suffix not in CHECKPOINT_SUFFIXES:
+        raise RecipeError(
+            f"data.start: {given}: training begins with a checkpoint ({' or '.join(CHECKPOINT_SUFFIXES)}), such as the "
+            f"best.safetensors of a run, or a shipped model ({', '.join(shipped())}): an ONNX file no longer has all that is "
+            "trained"
+        )
+    return path
 
 
 def _shape(state: dict[str, object], name: str) -> str:

@@ -39,6 +39,8 @@ class Purpose(enum.IntEnum):
     """Which recordings of noise, rooms and speech are kept."""
     ATTACK = 10
     """Which rows are perturbed, how far, and from where."""
+    WINDOWS = 11
+    """Which trials are heard, and where, to weigh the parts of a model."""
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

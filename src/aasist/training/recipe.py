@@ -57,6 +57,13 @@ class Model:
         high=1.0,
     )
     channels: tuple[int, ...] | None = key(None, "output channels of the residual blocks")
+    inner_channels: tuple[int, ...] | None = key(
+        None, "channels between the two convolutions of each residual block, as a pruned model has them; an empty list: "
+        "as many as come out", low=1,
+    )  # fmt: skip
+    shortcut_blocks: tuple[int, ...] | None = key(
+        None, "blocks, from 1 up, with a convolution to the sum though channels stay, as a pruned model may have", low=1
+    )
     time_pools: tuple[int, ...] | None = key(None, "max-pooling in time at the end of each residual block")
     squeeze: int | None = key(
         None, "channels to each hidden unit of squeeze-excitation after each residual block; 0: without", low=0
@@ -130,6 +137,9 @@ class Data:
     start_partly: bool = key(
         False,
         "also of another architecture: what has the same name and shape there is taken, the rest begins as without it",
+    )
+    start_architecture: bool = key(
+        False, "what the model section leaves open is as data.start has it, such as the widths of a pruned model"
     )
     encoder: str | None = key(None, "folder of the speech encoder, where the model has one in front")
     train_subset: str | None = key(None, "subset to train on; none: the one each corpus has for that")

@@ -16,6 +16,7 @@ from aasist.errors import AasistError
 from aasist.protocol.subsets import DEV, TRAIN
 from aasist.runtime.threads import available_threads
 from aasist.training.batches import Loader
+from aasist.training.beginning import with_start
 from aasist.training.distributed import Ranks, joined, ranks_here
 from aasist.training.encoder import with_encoder
 from aasist.training.events import require_tensorboard
@@ -42,7 +43,7 @@ def start(recipe: Recipe, folder: Path, listener: Listener, *, resume: bool = Fa
         run = by_first(ranks, lambda: stack.enter_context(_opened(folder, resume=resume)))
         # A run is what it was begun in, not what auto may be where it goes on.
         recipe = replace(recipe, precision=resolved(recipe.precision, ranks.device).name)
-        recipe, encoder = with_encoder(recipe)
+        recipe, encoder = with_encoder(with_start(recipe))
         selected = select(recipe.data, within=recipe.sampling.within)
         training = Training(recipe, selected, ranks, run, listener if ranks.first else Silent(), encoder)
         if not resume:
