@@ -15,6 +15,8 @@ from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.cost import encoder_gflop
 
+from ..test_imports import VERB, loaded
+from .test_command import run as in_a_process
 from .test_metrics import Outcome, invoke
 
 
@@ -190,3 +192,17 @@ def test_what_is_no_checkpoint_and_what_leaves_a_layer_empty_are_said_by_name(
     assert done.code == 1
     assert "no channel would be left between the convolutions of block" in done.err[0]
     assert not (tmp_path / "thin.safetensors").exists()
+
+
+def test_without_torch_the_command_that_installs_it_is_printed(tmp_path: Path) -> None:
+    words = ("prune", "small", "-o", tmp_path / "thin.safetensors", "--remove", "0.5", "--importance", "bn")
+    done = in_a_process(*words, absent=["torch"])
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines() == [
+        "aasist: pruning needs the extra 'train': pip install '.[train]' in the folder of aasist"
+    ]
+
+
+def test_help_loads_neither_the_runtime_nor_torch() -> None:
+    packages = loaded(VERB, "prune", "--help")
+    assert not packages & {"torch", "onnxruntime", "numpy"}
