@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from footer import footer
 from torch import Tensor
 
 from aasist.evaluation.bootstrap import compare, intervals
@@ -44,6 +43,7 @@ from aasist.training.waveforms import Crop, cut, decoded
 from aasist.training.windows import drawn_windows, renormed
 from aasist.trial import Trials
 from aasist.trials.adversary import drawn
+from footer import footer
 
 TABLE = Path(__file__).parents[1] / "docs" / "pruning-table.md"
 SEED = 0
