@@ -15,13 +15,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from aasist.errors import ModelError
-from aasist.export.channels import Layer, layers_of, width_of
+from aasist.export.channels import Layer, layers_of, thinned, width_of
 from aasist.export.importance import Importance, by_magnitude, by_norm, by_taylor
+from aasist.export.onnx import export
 from aasist.export.prune import chosen, prune
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.model.cost import cost, encoder_gflop
 from aasist.recipe import AASIST, EFFICIENT, Architecture
+from aasist.runtime.detector import Detector
+from aasist.runtime.modelfile import ModelNotes
 
 from .test_channels import TINY, architectures, noise, silenced
 
@@ -145,6 +148,19 @@ def test_a_pruned_model_is_saved_and_loaded_as_a_checkpoint(seeded: Callable[...
     assert again.architecture == thin.architecture == checkpoint.architecture_of(tmp_path / "thin.safetensors")
     with torch.no_grad():
         assert torch.equal(again(noise(800)), thin(noise(800)))
+
+
+def test_a_pruned_model_is_exported_within_a_ten_thousandth_of_itself(
+    small_model: Aasist, small_notes: ModelNotes, tmp_path: Path
+) -> None:
+    """Layers narrower than what comes out, and a convolution around a block of equal widths, included."""
+    kept = {Layer((0,), inner=True): torch.tensor([1, 4]), Layer((1,), inner=False): torch.tensor([0, 2, 3, 5, 6, 7])}
+    thin = thinned(small_model, kept)
+    assert thin.architecture.shortcut_blocks == (2,)
+    notes = replace(small_notes, variant=thin.architecture.to_json())
+    assert export(thin, tmp_path / "thin.onnx", notes) <= 1e-4
+    detector = Detector(tmp_path / "thin.onnx", threads=1)
+    assert Architecture.from_json(detector.notes.variant) == thin.architecture
 
 
 def test_the_published_checkpoint_is_pruned(reference: Path) -> None:
