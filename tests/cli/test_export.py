@@ -245,4 +245,4 @@ def test_options_of_a_runtime_go_with_a_model(tmp_path: Path) -> None:
     scores = tmp_path / "scores.tsv"
     scores.write_text("")
     result = call("calibrate", scores, "--runtime", "torch")
-    assert result.exit_code == 2 and "--runtime and --precision go with --model" in result.stderr
+    assert result.exit_code == 2 and "--runtime, --precision and --condition go with --model" in result.stderr
