@@ -60,7 +60,7 @@ FEWEST_ROWS = 8
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Widths become multiples of this, which processors take best.",
+    help="Widths become multiples of this; 1 takes single channels.",
 )
 @click.option("--recalibrate", is_flag=True, help="Tell means and variances of the batch norms anew, on those windows.")
 @click.option("--name", help="Name in the file.  [default: the architecture's, with -pruned-PERCENT behind it]")
