@@ -7,8 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from aasist import wire
 from aasist.errors import ModelError
-from aasist.runtime import modelfile, wire
+from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
 
 
