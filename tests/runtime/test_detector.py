@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from aasist import Detector
 from aasist.errors import AudioError, ModelError
 from aasist.runtime import detector as detector_module
-from aasist.runtime import threads as threads_module
 from aasist.runtime.modelfile import Calibration, ModelNotes
 from aasist.runtime.models import OpenModel
-from aasist.runtime.threads import BATCH_WINDOWS, Division
+from aasist.runtime.threads import BATCH_WINDOWS, Division, divided
 from aasist.runtime.verdict import ModelIdentity, Verdict, score_of
 from aasist.session import SAMPLE_RATE, Float32
 
@@ -187,18 +186,16 @@ def test_windows_scored_alone_and_in_batches_give_the_same_verdict(detector_of: 
     session = ConstantSession()
     long = (np.tile(speech, 3), SAMPLE_RATE)
     together = detector_of(ContentSession(), notes).detect(long)
-    detector_of(session, notes).detect(long)
-    assert max(session.batches) == BATCH_WINDOWS
-    assert sum(session.batches) == len(together.windows) > 2 * BATCH_WINDOWS
-    assert detector_of(ContentSession(), notes, batch=1).detect(long) == together
+    detector_of(session, notes, batch=4).detect(long)
+    assert max(session.batches) == 4
+    assert sum(session.batches) == len(together.windows) > 8
+    assert detector_of(ContentSession(), notes, batch=4).detect(long) == together
 
 
-def test_a_real_model_gives_the_same_verdict_for_batches_of_one_and_many(
-    small_onnx: Path, speech: Float32, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together = Detector(small_onnx, threads=1).detect((speech, SAMPLE_RATE))
-    monkeypatch.setattr(threads_module, "BATCH_WINDOWS", 1)
-    alone = Detector(small_onnx, threads=1).detect((speech, SAMPLE_RATE))
+def test_a_real_model_gives_the_same_verdict_for_batches_of_one_and_many(small_onnx: Path, speech: Float32) -> None:
+    alone, detector = Detector(small_onnx, threads=1).detect((speech, SAMPLE_RATE)), Detector(small_onnx, threads=1)
+    detector._division = Division(batch_windows=4)
+    together = detector.detect((speech, SAMPLE_RATE))
     assert [window.llr for window in alone.windows] == pytest.approx([w.llr for w in together.windows], abs=1e-5)
     assert together.model.name == "small"
     assert together.threshold == 0.25
@@ -391,6 +388,16 @@ def test_runs_do_lie_side_by_side(detector_of: Make, speech: Float32) -> None:
         n for n in (1, 2, 3) if -(-len(detector_of(ConstantSession(), notes).detect(recording).windows) // n) % 2 == 0
     )
     assert detector_of(MeetingSession(), notes, runs=2, batch=batch).detect(recording).label == "bonafide"
+
+
+def test_a_file_of_two_windows_keeps_two_threads_busy(detector_of: Make, speech: Float32) -> None:
+    """A batch of both would leave one of them idle, and take twice as long."""
+    notes = ModelNotes(
+        name="fake", calibration=Calibration(), window_samples=len(speech) // 2, hop_samples=len(speech) // 2
+    )
+    batch = divided(2, 1 << 20).batch_windows
+    verdict = detector_of(MeetingSession(), notes, runs=2, batch=batch).detect((speech, SAMPLE_RATE))
+    assert len(verdict.windows) == 2
 
 
 def test_a_model_that_fails_ends_the_recording_and_nothing_else(detector_of: Make, speech: Float32) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from aasist.errors import ModelError
+from aasist.model.aasist import Aasist
 from aasist.runtime.runtimes import installed
 
 from .test_onnx import graph
@@ -19,7 +21,7 @@ if "openvino" not in installed():
     pytest.skip("openvino is not installed (extra: openvino)", allow_module_level=True)
 
 from aasist.runtime import openvino
-from aasist.runtime.openvino import OpenVinoSession
+from aasist.runtime.openvino import OTHER_LENGTHS, OpenVinoSession
 
 WINDOW = 400
 
@@ -41,25 +43,41 @@ def test_a_session_runs_any_batch_length_and_layout_of_memory(batch: int, sample
     assert session.run(np.zeros((0, WINDOW), np.float32)).shape == (0, 2)
 
 
-def test_whatever_shapes_come_two_forms_of_the_model_are_compiled_and_requests_do_not_grow(
+def test_of_whatever_lengths_come_the_last_few_stay_compiled_and_requests_do_not_grow(
     loudness_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled: list[object] = []
+    compiled: list[int] = []
     real = OpenVinoSession._compiled
-    monkeypatch.setattr(OpenVinoSession, "_compiled", lambda self, shape: compiled.append(shape) or real(self, shape))
+    monkeypatch.setattr(
+        OpenVinoSession, "_compiled", lambda self, samples: compiled.append(samples) or real(self, samples)
+    )
     session = loudness(loudness_onnx.read_bytes(), runs=2)
-    for batch in (1, 2, 5):
-        for samples in (WINDOW, 30, 31, 500, 1_000):
+    lengths = [WINDOW, *range(500, 500 + OTHER_LENGTHS), 500, WINDOW]
+    for samples in lengths:
+        for batch in (1, 2, 5):
             session.run(np.ones((batch, samples), np.float32))
-    assert compiled == [[1, WINDOW], None]
+    assert compiled == lengths[:-2]
+    session.run(np.ones((1, 30), np.float32))
+    assert len(session._others) == OTHER_LENGTHS
+    assert 500 in session._others and 501 not in session._others, "the one that came last before is gone"
     assert session._windows._free.qsize() == 2
+
+
+@pytest.mark.parametrize("samples", [13_000, 8_000, 8_001])
+def test_nodes_are_counted_in_float64_here_too(samples: int, small_onnx: Path, small_model: Aasist) -> None:
+    """13,000 samples give 90 temporal nodes, of which float32 would keep 63 and not 62."""
+    session = loudness(small_onnx.read_bytes(), window_samples=8_000)
+    waveform = (0.1 * np.random.default_rng(0).standard_normal((2, samples))).astype(np.float32)
+    with torch.inference_mode():
+        expected = small_model(torch.from_numpy(waveform)).numpy()
+    np.testing.assert_allclose(session.run(waveform), expected, rtol=0, atol=1e-4)
 
 
 def test_calls_from_many_threads_each_get_their_own_logits(loudness_onnx: Path) -> None:
     session = loudness(loudness_onnx.read_bytes(), runs=2)
 
     def ask(number: int) -> float:
-        samples = WINDOW if number % 3 else WINDOW + number
+        samples = WINDOW if number % 3 else WINDOW + 1 + number % 2
         return float(session.run(np.full((1, samples), number, np.float32))[0, 1])
 
     with ThreadPoolExecutor(8) as pool:

@@ -26,8 +26,8 @@ VERBS = {
     "runs": "Compare trainings in a table and a plot.",
     "probe": "Can loudness, bandwidth, silence or codecs tell the classes of a training set apart?",
     "corpus": "Make spoofed trials from anyone's recordings.",
-    "models": "List the models that are shipped.",
-    "export": "Write a checkpoint as ONNX.",
+    "models": "List the models that are shipped, or say what is in a model file.",
+    "export": "Write a model as ONNX, or in OpenVINO's format.",
 }
 
 READER_LEFT = 128 + signal.SIGPIPE

@@ -79,7 +79,7 @@ def scored_with_key(
 
         if recordings or conditions or running:
             raise click.UsageError(
-                "--corpus, --root, --subset, --condition, --runtime and --precision go with --model; a score file takes "
+                "--corpus, --root, --subset, --runtime, --precision and --condition go with --model; a score file takes "
                 "--protocol"
             )
         trials, values = keyed_scores(scores, key)

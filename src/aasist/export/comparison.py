@@ -17,7 +17,7 @@ TOLERANCE = 1e-4
 """Largest difference allowed between a logit of the file and that of what it was made from."""
 CHECKED_LENGTHS = (16_000, 48_000, 64_600, 64_601, 100_000, 160_001, 198_000)
 """Samples. 198,000 gives AASIST 90 temporal nodes, where a pooling ratio of 0.7 rounds otherwise in float32."""
-EXPORTER = "torch.onnx.export by torch.export"
+EXPORTER = "PyTorch's exporter, by torch.export"
 
 
 class Runs(Protocol):

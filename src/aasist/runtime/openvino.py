@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import OrderedDict
 from functools import cache
 from queue import LifoQueue
 from types import ModuleType
@@ -43,11 +44,16 @@ def has_bf16() -> bool:
     return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+OTHER_LENGTHS = 4
+"""Of windows, beside the model's own, that stay compiled; one takes half a second of processor time to compile."""
+
+
 class OpenVinoSession:
     """Windows (B, T) -> logits (B, 2) on the processor, in the precision that was asked for and no other.
 
-    Compiled once for single windows of the model's length, where a fixed shape is the faster form and a batch none, and
-    once more for any other length, when one first comes. So what is kept does not grow with the shapes that come.
+    Compiled for single windows of each length that comes, the model's own and the last few others: a fixed shape is the
+    faster form, and a batch none. Nor could one form take all lengths: with a free one, OpenVINO counts the nodes of graph
+    pooling in float32, whatever the graph says, and 0.7 of 90 nodes are 63 and not 62 (docs/log.md).
     """
 
     def __init__(
@@ -66,43 +72,45 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,
         }
         self._content = (model, weights)
-        self._any_length: _Requests | None = None
         self._lock = threading.Lock()
-        self._windows = self._compiled([1, window_samples])
+        self._others: OrderedDict[int, _Requests] = OrderedDict()
+        self._windows = self._compiled(window_samples)
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
         windows = np.ascontiguousarray(windows, dtype=np.float32)
         if windows.ndim != 2:  # OpenVINO would take the first numbers of them
             raise ModelError("model", f"OpenVINO cannot run the model: expected windows (B, T), got {windows.shape}")
+        requests = self._for(windows.shape[1])
         try:
-            if windows.shape[1] == self._window_samples:
-                rows = [self._windows.infer(windows[row : row + 1]) for row in range(len(windows))]
-                logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
-            else:
-                logits = self._of_any_length().infer(windows)
+            rows = [requests.infer(windows[row : row + 1]) for row in range(len(windows))]
         except RuntimeError as error:
             raise ModelError("model", f"OpenVINO cannot run the model: {_one_line(error)}") from error
+        logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
         if logits.shape != (len(windows), 2):
             raise ModelError("model", f"expected logits of shape ({len(windows)}, 2), got {logits.shape}")
         return np.asarray(logits, dtype=np.float32)
 
-    def _of_any_length(self) -> _Requests:
+    def _for(self, samples: int) -> _Requests:
+        """The model for windows of so many samples, compiled where it is not among those that are kept."""
+        if samples == self._window_samples:
+            return self._windows
         with self._lock:
-            if self._any_length is None:
-                self._any_length = self._compiled(None)
-            return self._any_length
+            found = self._others.pop(samples, None) or self._compiled(samples)
+            self._others[samples] = found
+            if len(self._others) > OTHER_LENGTHS:
+                self._others.popitem(last=False)
+            return found
 
-    def _compiled(self, shape: list[int] | None) -> _Requests:
-        """The model compiled for windows of ``shape``, or of any."""
+    def _compiled(self, samples: int) -> _Requests:
+        """The model compiled for one window of so many samples."""
         try:
             model = core().read_model(*self._content) if self._content[1] else core().read_model(self._content[0])
             inputs = [port.get_any_name() for port in model.inputs]
             outputs = [port.get_any_name() for port in model.outputs]
             if inputs != ["waveform"] or outputs != ["logits"]:
                 raise ModelError("model", f"expected input 'waveform' and output 'logits', got {inputs} and {outputs}")
-            if shape is not None:
-                model.reshape({"waveform": shape})
+            model.reshape({"waveform": [1, samples]})
             compiled = core().compile_model(model, "CPU", self._properties)
         except RuntimeError as error:
             raise ModelError(

@@ -59,7 +59,7 @@ class Parity:
         return (
             f"within {self.largest_difference:.2g} of {self.reference} in {self.runtime} (limit {self.tolerance:g}), on "
             f"{len(self.cases)} inputs of {lengths[0]:,} to {lengths[-1]:,} samples in batches of "
-            f"{' and '.join(map(str, batches))}; opset {self.opset}, {self.exporter}; {versions}"
+            f"{', '.join(map(str, batches))}; opset {self.opset}, {self.exporter}; {versions}"
         )
 
     def to_json(self) -> str:

@@ -8,8 +8,9 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-BATCH_WINDOWS = 2
-"""Windows that a run scores at once where memory allows: measured, 4 are no faster and cost twice the memory."""
+BATCH_WINDOWS = 1
+"""Windows that a run scores at once: measured, a window takes as much processor time in batches of 2 and 4 (docs/log.md), while
+a file of two windows would keep but one of two threads busy, and each batch takes the memory of all its windows."""
 
 ACTIVATION_BYTES = 192 << 20
 """What all windows being scored may take at a time: 12 windows of the shipped model, on however many cores."""
@@ -36,16 +37,13 @@ def divided(threads: int, window_bytes: int | None) -> Division:
     """The fastest use of ``threads`` that keeps within `ACTIVATION_BYTES`, given what one window takes (None: unknown).
 
     A thread to each run is best, not all threads to one: measured on two cores 19 ms a window against 25. Each run takes
-    the memory of its windows, though. So runs go down to one window (a batch of one is as fast a window as one of two)
-    before several threads share a run, and threads share runs where that is faster than leaving some idle.
+    the memory of a window, though: so threads share runs where no more windows fit, and where that is faster than leaving
+    some idle.
     """
     if window_bytes is None:
-        return Division(1, 1, threads)
+        return Division(threads_each=threads)
     windows = max(1, ACTIVATION_BYTES // window_bytes)
-    divisions = (
-        Division(runs, max(1, min(BATCH_WINDOWS, windows // runs)), threads // runs)
-        for runs in range(1, min(threads, windows) + 1)
-    )
+    divisions = (Division(runs=runs, threads_each=threads // runs) for runs in range(1, min(threads, windows) + 1))
     # Of equals the first, which takes the least memory.
     return max(divisions, key=lambda division: division.speed)
 
