@@ -18,7 +18,7 @@ PACKAGE = Path(aasist.__file__).parent
 
 RANKS = {
     "errors": 1, "trial": 1, "recipe": 1, "session": 1, "parallel": 1, "files": 1,
-    "keys": 1, "recipefile": 1,
+    "keys": 1, "recipefile": 1, "wire": 1,
     "audio": 2, "protocol": 2, "evaluation": 2, "monitoring": 2,
     "model": 3, "runtime": 3,
     "training": 4, "corpus": 4, "export": 4, "trials": 4, "bench": 4, "service": 4,

@@ -9,7 +9,7 @@ from signals import Signal, sine, voiced, written
 from aasist.audio.levels import SourceLevels, SourceMeter, flat_samples
 from aasist.audio.quality import Quality, QualityMeter, judge
 from aasist.audio.read import open_audio
-from aasist.audio.speech import CHUNK_SAMPLES
+from aasist.audio.silero import CHUNK_SAMPLES
 
 GOOD = Quality(
     peak_dbfs=-3.0,

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from aasist.audio.speech import CHUNK_SAMPLES, Mask
+from aasist.audio.silero import CHUNK_SAMPLES
+from aasist.audio.speech import Mask
 from aasist.audio.windows import LEAD_SAMPLES, MIN_NEW_SPEECH_SAMPLES, Window, WindowPlacer
 
 WINDOW, HOP = 64_600, 32_300

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from aasist.audio.quality import Finding, Quality, QualityMeter, judge
 from aasist.audio.read import AudioReader
-from aasist.audio.speech import CHUNK_SAMPLES, Mask, SpeechStream
+from aasist.audio.silero import CHUNK_SAMPLES
+from aasist.audio.speech import Mask, SpeechStream
 from aasist.audio.windows import Window, WindowPlacer
 from aasist.session import SAMPLE_RATE, Float32
 

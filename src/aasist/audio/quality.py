@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aasist.audio.levels import FLOOR_DBFS, SourceLevels
-from aasist.audio.speech import CHUNK_SAMPLES, Mask, chunk_powers
+from aasist.audio.silero import CHUNK_SAMPLES
+from aasist.audio.speech import Mask, chunk_powers
 from aasist.session import SAMPLE_RATE, Float32
 
 MIN_SPEECH_SECONDS = 1.0

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aasist.audio.speech import CHUNK_SAMPLES, Mask
+from aasist.audio.silero import CHUNK_SAMPLES
+from aasist.audio.speech import Mask
 from aasist.session import SAMPLE_RATE, Float32
 
 LEAD_SAMPLES = SAMPLE_RATE // 10

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from aasist import wire
 from aasist.errors import ModelError
 from aasist.export.comparison import compare, proof
 from aasist.recipe import Architecture
-from aasist.runtime import irfile, modelfile, wire
+from aasist.runtime import irfile, modelfile
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.openvino import OpenVinoSession, core, imported
 from aasist.runtime.parity import Parity

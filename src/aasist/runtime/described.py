@@ -7,8 +7,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from aasist import wire
 from aasist.errors import ModelError
-from aasist.runtime import irfile, modelfile, wire
+from aasist.runtime import irfile, modelfile
 from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
 from aasist.runtime.notes import ModelNotes
 from aasist.runtime.parity import Parity, parity_of

@@ -1,6 +1,6 @@
 """Model files: ONNX with what a verdict needs in their own metadata, and a digest over all of it.
 
-The light install has no ``onnx`` package: `aasist.runtime.wire` walks the file.
+The light install has no ``onnx`` package: `aasist.wire` walks the file.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from aasist import files
+from aasist import files, wire
 from aasist.errors import ModelError
-from aasist.runtime import wire
 from aasist.runtime.notes import FORMAT, Calibration, ModelNotes, StatedFor
 
 # A model file is a graph and its notes: whoever wants the one mostly wants the other.

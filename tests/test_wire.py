@@ -7,8 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from aasist import wire
 from aasist.errors import ModelError
-from aasist.runtime import modelfile, wire
+from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
 
 
@@ -80,3 +81,12 @@ def test_a_graph_with_outside_weights_cannot_hide_behind_such_a_number() -> None
         wire.has_external_data(hidden)
     with pytest.raises(ModelError, match="damaged"):
         modelfile.with_notes(hidden, ModelNotes(name="hidden"))
+
+
+@pytest.mark.parametrize(("number", "value"), [(1, 0), (3, 127), (15, 128), (16, 300), (20, 2), (2047, 1 << 40)])
+def test_what_is_written_is_read_back(number: int, value: int) -> None:
+    (field,) = wire.fields(wire.whole_number(number, value))
+    tag = varint(number << 3 | wire.VARINT)
+    assert (field.number, field.payload, field.raw) == (number, None, tag + varint(value))
+    (field,) = wire.fields(wire.message(number, bytes(value % 1000)))
+    assert (field.number, field.payload) == (number, bytes(value % 1000))

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as an ONNX file needs it: numbered fields, some of which are messages.
+"""Protobuf's wire format, as far as ONNX needs it: numbered fields, some of which are messages.
 
 The light install has neither ``onnx`` nor ``protobuf``. Field numbers are those of onnx.proto (IR version 10).
 """
@@ -112,7 +112,12 @@ def opset(model: bytes) -> int | None:
 
 def message(number: int, payload: bytes) -> bytes:
     """A field that holds ``payload``."""
-    return bytes([number << 3 | BYTES]) + _encoded(len(payload)) + payload
+    return _encoded(number << 3 | BYTES) + _encoded(len(payload)) + payload
+
+
+def whole_number(number: int, value: int) -> bytes:
+    """A field that holds ``value``, 0 or more."""
+    return _encoded(number << 3 | VARINT) + _encoded(value)
 
 
 def damaged(what: str) -> ModelError:
