@@ -17,8 +17,8 @@ from aasist.export.quantize import Rounding, _folded, in_words, require_float
 from aasist.recipe import Architecture
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.onnx import OnnxSession
-from aasist.runtime.wire import has_external_data
 from aasist.session import Float32
+from aasist.wire import has_external_data
 
 from .test_onnx import noise, strings_that_would_tell
 

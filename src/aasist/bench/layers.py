@@ -1,7 +1,7 @@
 """The layers of a model file: which of its nodes belong to the front, to which residual block, to the graphs.
 
 The exporter keeps the names of weights, and a node belongs to where its weights do; one without weights belongs to the
-furthest of what it reads. The light install has no ``onnx``: `aasist.runtime.wire` walks the file.
+furthest of what it reads. The light install has no ``onnx``: `aasist.wire` walks the file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aasist.runtime import wire
+from aasist import wire
 
 FRONT, GRAPHS = 0, 1 << 16
 """Places along the model, with those of the blocks, from 1, between them."""
