@@ -142,11 +142,5 @@ def _open_checkpoint(
     session = module.TorchSession(path)
     session.use_threads(threads)
     if notes is None:
-        architecture = session.architecture
-        notes = ModelNotes(
-            name=architecture.name,
-            variant=architecture.to_json(),
-            window_samples=architecture.window_samples,
-            hop_samples=architecture.window_samples // 2,
-        )
+        notes = ModelNotes.of(session.architecture)
     return OpenModel(session, notes, ModelIdentity(notes.name, sha256, session.precision), Division(batch_windows=1))
