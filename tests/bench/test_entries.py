@@ -36,13 +36,21 @@ def test_threads_and_batches_multiply() -> None:
 
 
 def test_what_was_asked_for_and_cannot_be_is_refused_with_its_reason() -> None:
-    field = entered([EFFICIENT, INT8], replace(ALL, precisions=("bf16",)))
+    field = entered([EFFICIENT, INT8], replace(ALL, precisions=("bf16",), insisted=True))
     assert said(field) == [("efficient", "openvino", "bf16")]
     reasons = {(c.model, c.runtime): reason for c, reason in field.refused.items()}
     assert reasons[("efficient", "onnxruntime")] == "onnxruntime runs a file in fp32 on this processor in fp32"
     assert reasons[("efficient", "torch")] == "PyTorch runs checkpoints in fp32"
     assert reasons[("mine", "openvino")] == "its file is in int8"
     assert "no checkpoint" in reasons[("mine", "torch")]
+
+
+def test_of_runtimes_that_nobody_named_one_with_the_precision_is_enough() -> None:
+    field = entered([EFFICIENT], replace(ALL, precisions=("bf16",)))
+    assert said(field) == [("efficient", "openvino", "bf16")]
+    assert not field.refused
+    field = entered([EFFICIENT, INT8], replace(ALL, precisions=("bf16",)))
+    assert {(c.model, c.runtime) for c in field.refused} == {("mine", runtime) for runtime in ALL.runtimes}
 
 
 def test_a_runtime_that_was_named_and_cannot_run_the_model_is_spoken_of() -> None:

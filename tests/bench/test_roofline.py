@@ -17,6 +17,7 @@ def test_the_roof_is_the_slower_of_multiplying_and_moving() -> None:
     assert PEAKS.at_most("fp32", gflop=0.001, megabytes=100.0) == pytest.approx(10.0)
     assert PEAKS.at_most("bf16", gflop=1.0, megabytes=1.0) == pytest.approx(2.5)
     assert PEAKS.at_most("int8", gflop=1.0, megabytes=1.0) is None
+    assert PEAKS.at_most("fp16", gflop=1.0, megabytes=1.0) == PEAKS.at_most("fp32", gflop=1.0, megabytes=1.0)
 
 
 def test_layers_share_the_time_of_the_whole_and_sum_to_it() -> None:

@@ -105,6 +105,9 @@ def test_a_graph_that_openvino_runs_otherwise_is_refused_and_nothing_is_written(
         )
     with pytest.raises(ModelError, match=r"must end in \.xml"):
         writing.export_ir(content, tmp_path / "x.onnx", notes, lambda windows: windows, named="torch", threads=1)
+    with pytest.raises(ModelError, match="run the ONNX file itself with --runtime openvino"):
+        rounded = replace(notes, precision="int8")
+        writing.export_ir(content, tmp_path / "x.xml", rounded, lambda windows: windows, named="torch", threads=1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,6 +24,7 @@ from aasist.errors import AudioError, ModelError
 from aasist.runtime import detector as detector_module
 from aasist.runtime.modelfile import Calibration, ModelNotes
 from aasist.runtime.models import OpenModel
+from aasist.runtime.runtimes import installed
 from aasist.runtime.threads import BATCH_WINDOWS, Division, divided
 from aasist.runtime.verdict import ModelIdentity, Verdict, score_of
 from aasist.session import SAMPLE_RATE, Float32
@@ -411,19 +412,30 @@ def test_a_model_that_fails_ends_the_recording_and_nothing_else(detector_of: Mak
     assert detector.session.calls > before
 
 
-def test_a_detector_that_has_been_used_works_in_a_forked_process(recording: Path) -> None:
-    code = (
-        "import os, sys\n"
-        "from aasist import Detector\n"
-        "detector = Detector(threads=2)\n"
-        "expected = detector.detect(sys.argv[1]).llr\n"
-        "child = os.fork()\n"
-        "if child == 0:\n"
-        "    os._exit(0 if detector.detect(sys.argv[1]).llr == expected else 3)\n"
-        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
-    )
+FORKED = """
+import os, signal, sys
+import numpy as np
+from aasist import Detector
+
+detector = Detector("small", threads=int(sys.argv[2]), runtime=sys.argv[1])
+samples = detector.notes.window_samples
+windows = np.random.default_rng(0).standard_normal((4, samples)).astype(np.float32)
+expected = [detector.llrs_of(windows), detector.llrs_of(windows[:, :-1])]
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    again = [detector.llrs_of(windows), detector.llrs_of(windows[:, :-1])]
+    os._exit(0 if np.abs(np.subtract(again, expected)).max() < 1e-4 else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("runtime", installed())
+def test_a_detector_that_has_been_used_works_in_a_forked_process(runtime: str, threads: int) -> None:
+    """Where threads that the child does not have would be waited for, it is ended after half a minute."""
     done = subprocess.run(
-        [sys.executable, "-c", code, str(recording)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", FORKED, runtime, str(threads)], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "0", done.stderr
 

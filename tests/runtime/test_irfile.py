@@ -99,3 +99,15 @@ def test_a_missing_graph_and_a_folder_that_is_not_there_are_errors_with_the_path
     with pytest.raises(ModelError, match="cannot be written") as caught:
         irfile.write(folder / "ours.xml", graph_of(NOTES), WEIGHTS)
     assert caught.value.code == "output"
+
+
+def test_a_graph_with_a_doctype_is_foreign_whatever_its_digest() -> None:
+    for start in ("", "<!DOCTYPE net [<!ENTITY a 'b'>]>"):
+        bare = graph_of(NOTES).replace(b"?>", f"?>{start}".encode(), 1)
+        sealed = bare.replace(irfile.NO_DIGEST.encode(), irfile.digest(bare, WEIGHTS).encode())
+        if not start:
+            assert irfile.notes_of(sealed, WEIGHTS) == NOTES
+            continue
+        with pytest.raises(ModelError, match="DOCTYPE") as caught:
+            irfile.notes_of(sealed, WEIGHTS)
+        assert caught.value.code == "foreign_model"

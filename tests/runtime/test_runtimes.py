@@ -14,6 +14,7 @@ from aasist.cli.options import RuntimeOptions
 from aasist.errors import MissingExtra, ModelError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
+from aasist.recipe import Architecture
 from aasist.runtime import modelfile, runtimes
 from aasist.runtime.modelfile import Calibration, ModelNotes, StatedFor
 from aasist.runtime.models import open_model, shipped
@@ -196,6 +197,15 @@ def test_notes_for_another_precision_are_those_stated_for_it_and_go_through_a_fi
 def test_notes_without_other_precisions_are_readable_by_older_versions() -> None:
     assert "stated" not in ModelNotes(name="x").to_json()
     assert "stated" in ModelNotes(name="x", stated=(STATED,)).to_json()
+
+
+def test_notes_of_weights_alone_are_those_of_their_architecture(small_model: Aasist) -> None:
+    architecture = small_model.architecture
+    notes = ModelNotes.of(architecture)
+    assert (notes.name, notes.window_samples) == (architecture.name, architecture.window_samples)
+    assert notes.hop_samples == architecture.window_samples // 2
+    assert Architecture.from_json(notes.variant) == architecture
+    assert notes.calibration is None and notes.precision == "fp32"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -49,9 +49,17 @@ class Field:
     refused: dict[Contender, str] = field(default_factory=dict)
 
 
-def entered(entries: Iterable[Entry], ways: Ways) -> Field:
-    """Each entry in every runtime, precision, number of threads and batch that ``ways`` has for it."""
+def entered(entries: Sequence[Entry], ways: Ways) -> Field:
+    """Each entry in every runtime, precision, number of threads and batch that ``ways`` has for it.
+
+    Where runtimes were not named, a precision that one lacks is refused only where all of them lack it.
+    """
     found = Field()
+    nowhere = {
+        (entry, precision)
+        for entry, precision in product(entries, ways.precisions)
+        if not any(precision in _possible(entry, runtime, has)[0] for runtime, has in ways.runtimes.items())
+    }
     for entry, runtime, threads, batch in product(entries, ways.runtimes, ways.threads, ways.batches):
         can, lack = _possible(entry, runtime, ways.runtimes[runtime])
         # What nobody asked for and cannot be is not spoken of.
@@ -59,7 +67,8 @@ def entered(entries: Iterable[Entry], ways: Ways) -> Field:
             path = entry.checkpoint if runtime == "torch" and entry.checkpoint is not None else entry.file
             contender = Contender(entry.name, path, runtime, precision, threads, batch, entry.window_samples)
             if precision not in can:
-                found.refused[contender] = lack
+                if ways.insisted or (entry, precision) in nowhere:
+                    found.refused[contender] = lack
             elif threads > ways.usable_threads:
                 found.refused[contender] = f"this process may use {ways.usable_threads} of the processor's threads"
             else:

@@ -44,7 +44,7 @@ class Peaks:
 
     def at_most(self, precision: str, gflop: float, megabytes: float) -> float | None:
         """Milliseconds that so much work takes at the least: the roofline. None where the precision has no peak."""
-        peak = self.gflops.get(precision)
+        peak = self.gflops.get("fp32" if precision == "fp16" else precision)  # fp16 is how weights are stored alone
         return None if peak is None else 1000 * max(gflop / peak, megabytes / 1000 / self.gigabytes)
 
 

@@ -32,10 +32,6 @@ def written(folder: Path, stem: str, *, weights: Path | None, architecture: Arch
         checkpoint.save(model, weights)
     else:
         model = checkpoint.load(weights)
-    a = model.architecture
     file = folder / f"{stem}.onnx"
-    notes = ModelNotes(
-        name=a.name, variant=a.to_json(), window_samples=a.window_samples, hop_samples=a.window_samples // 2
-    )
-    export(model, file, notes)
-    return Written(file, weights, a)
+    export(model, file, ModelNotes.of(model.architecture))
+    return Written(file, weights, model.architecture)

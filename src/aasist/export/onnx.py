@@ -72,18 +72,7 @@ def weights_of(model: str) -> tuple[Aasist, ModelNotes]:
         names = ", ".join(shipped())
         raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a checkpoint")
     weights = checkpoint.load(path)
-    return weights, notes_for(weights)
-
-
-def notes_for(model: Aasist) -> ModelNotes:
-    """What a file of ``model`` can say without being told more: its windows overlap by half, and it has no calibration."""
-    architecture = model.architecture
-    return ModelNotes(
-        name=architecture.name,
-        variant=architecture.to_json(),
-        window_samples=architecture.window_samples,
-        hop_samples=architecture.window_samples // 2,
-    )
+    return weights, ModelNotes.of(weights.architecture)
 
 
 def to_onnx(model: Aasist) -> onnx.ModelProto:

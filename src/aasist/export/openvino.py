@@ -29,6 +29,11 @@ def export_ir(
     require_installed("openvino")
     if path.suffix != irfile.SUFFIX:
         raise ModelError("output", f"{path}: the name of OpenVINO's graph must end in {irfile.SUFFIX}")
+    if notes.precision == "int8":
+        raise ModelError(
+            "export",
+            "an int8 file does not give the same logits in OpenVINO's format: run the ONNX file itself with --runtime openvino",
+        )
     try:
         # Without metadata: the reader would copy it, and an old digest with it, into what it writes.
         model = core().read_model(b"".join(raw for key, raw in modelfile.entries(onnx) if key is None))

@@ -25,13 +25,6 @@ def float_file(model: str, folder: Path) -> Path:
     from aasist.runtime.modelfile import ModelNotes
 
     loaded = checkpoint.load(model)
-    architecture = loaded.architecture
     path = folder / "exported.onnx"
-    notes = ModelNotes(
-        name=architecture.name,
-        variant=architecture.to_json(),
-        window_samples=architecture.window_samples,
-        hop_samples=architecture.window_samples // 2,
-    )
-    export(loaded, path, notes)
+    export(loaded, path, ModelNotes.of(loaded.architecture))
     return path

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,7 +15,10 @@ from aasist.session import Float32
 
 
 class TorchSession:
-    """Windows (B, T) -> logits (B, 2), on CUDA where there is one."""
+    """Windows (B, T) -> logits (B, 2), on CUDA where there is one, in fp32 there too.
+
+    In a forked process it runs on one thread: the others were left behind, and a run would wait for them without end.
+    """
 
     precision = "fp32"
 
@@ -20,6 +26,7 @@ class TorchSession:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = checkpoint.load(path).to(self.device)
         self.architecture = self.model.architecture
+        self._process = os.getpid()
 
     def use_threads(self, threads: int) -> None:
         """Let torch use so many threads, in the whole process: it knows no other way."""
@@ -27,9 +34,26 @@ class TorchSession:
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32."""
+        if os.getpid() != self._process:  # as torch's own DataLoader does in its workers
+            self.use_threads(1)
+            self._process = os.getpid()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), without_tf32():
                 logits: Float32 = self.model(torch.from_numpy(windows).to(self.device)).cpu().numpy()
         except RuntimeError as error:
             raise ModelError("model", f"PyTorch cannot run the model: {' '.join(str(error).split())[:200]}") from error
         return logits
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Products and convolutions on CUDA in fp32 as written: by default cuDNN rounds what it convolves to ten bits (TF32)."""
+    kinds = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [kind.allow_tf32 for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.allow_tf32 = False
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed

@@ -82,6 +82,10 @@ def notes_of(graph: bytes, weights: bytes) -> ModelNotes:
     """The notes in a graph's bytes; ``ModelError`` if it is not ours or was altered."""
     if not is_ir(graph):
         raise ModelError("model", "not a graph of OpenVINO: make one with 'aasist export --openvino'")
+    if b"<!DOCTYPE" in graph:  # it could name other files, or entities without end
+        raise ModelError(
+            "foreign_model", "a graph with a DOCTYPE is not a model of ours: make one with 'aasist export --openvino'"
+        )
     digests, notes = _DIGEST.findall(graph), _NOTES.findall(graph)
     if len(digests) != 1 or len(notes) != 1:
         raise ModelError("foreign_model", "not a model of ours: make one with 'aasist export --openvino'")

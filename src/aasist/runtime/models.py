@@ -72,7 +72,7 @@ def open_model(model: str | Path, *, threads: int, runtime: str = AUTO, precisio
         path = shipped_folder() / facts["file"]
         if runtime == "torch":
             return _open_checkpoint(
-                shipped_checkpoint(model), precision, modelfile.read(path)[1], facts["checkpoint_sha256"]
+                shipped_checkpoint(model), threads, precision, modelfile.read(path)[1], facts["checkpoint_sha256"]
             )
         return _open_file(path, facts["sha256"], threads, runtime, precision)
     path = Path(model)
@@ -86,7 +86,7 @@ def open_model(model: str | Path, *, threads: int, runtime: str = AUTO, precisio
             "runtime",
             f"{path}: a checkpoint runs in torch alone, not in {runtime}: make a file that does with 'aasist export {path}'",
         )
-    return _open_checkpoint(path, precision)
+    return _open_checkpoint(path, threads, precision)
 
 
 def _open_file(path: Path, expected_sha256: str | None, threads: int, runtime: str, precision: str | None) -> OpenModel:
@@ -124,7 +124,11 @@ def _window_bytes(notes: ModelNotes) -> int | None:
 
 
 def _open_checkpoint(
-    path: Path, precision: str | None, notes: ModelNotes | None = None, expected_sha256: str | None = None
+    path: Path,
+    threads: int,
+    precision: str | None,
+    notes: ModelNotes | None = None,
+    expected_sha256: str | None = None,
 ) -> OpenModel:
     """The one place where the runtime reaches for torch: by name, and only for a checkpoint. ``notes`` None: it has none."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -136,12 +140,7 @@ def _open_checkpoint(
         raise MissingExtra(f"{path}: a checkpoint", "train") from error
     precision_in("torch", "fp32", precision)
     session = module.TorchSession(path)
+    session.use_threads(threads)
     if notes is None:
-        architecture = session.architecture
-        notes = ModelNotes(
-            name=architecture.name,
-            variant=architecture.to_json(),
-            window_samples=architecture.window_samples,
-            hop_samples=architecture.window_samples // 2,
-        )
+        notes = ModelNotes.of(session.architecture)
     return OpenModel(session, notes, ModelIdentity(notes.name, sha256, session.precision), Division(batch_windows=1))

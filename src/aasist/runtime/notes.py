@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any
 
 from aasist.errors import ModelError
+from aasist.recipe import Architecture
 from aasist.runtime.points import NamedPoint
 from aasist.session import SAMPLE_RATE, WINDOW_SAMPLES
 
@@ -114,6 +115,16 @@ class ModelNotes:
             if wrong or isinstance(one.threshold, bool) or not _is_finite(one.threshold):
                 raise ModelError("model", f"what is stated for {one.precision} cannot be kept to: {one}")
             _require_one_name_each(one.points)
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> ModelNotes:
+        """What can be said of weights without being told more: windows overlap by half, and there is no calibration."""
+        return cls(
+            name=architecture.name,
+            variant=architecture.to_json(),
+            window_samples=architecture.window_samples,
+            hop_samples=architecture.window_samples // 2,
+        )
 
     def at(self, precision: str) -> ModelNotes:
         """The notes for a run in ``precision``: what is stated for it in the place of calibration, threshold and points; where

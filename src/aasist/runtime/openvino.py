@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from functools import cache
 from queue import LifoQueue
@@ -54,6 +56,9 @@ class OpenVinoSession:
     Compiled for single windows of each length that comes, the model's own and the last few others: a fixed shape is the
     faster form, and a batch none. Nor could one form take all lengths: with a free one, OpenVINO counts the nodes of graph
     pooling in float32, whatever the graph says, and 0.7 of 90 nodes are 63 and not 62 (docs/log.md).
+
+    In a forked process the model is compiled anew at the first run: the threads of what was compiled before were left behind,
+    and a run would wait for them without end.
     """
 
     def __init__(
@@ -74,7 +79,8 @@ class OpenVinoSession:
         self._content = (model, weights)
         self._lock = threading.Lock()
         self._others: OrderedDict[int, _Requests] = OrderedDict()
-        self._windows = self._compiled(window_samples)
+        self._windows: _Requests | None = self._compiled(window_samples)
+        _sessions.add(self)
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) float32 -> logits (B, 2) float32; ``ModelError`` where the graph gives anything else."""
@@ -93,14 +99,21 @@ class OpenVinoSession:
 
     def _for(self, samples: int) -> _Requests:
         """The model for windows of so many samples, compiled where it is not among those that are kept."""
-        if samples == self._window_samples:
-            return self._windows
         with self._lock:
+            if samples == self._window_samples:
+                self._windows = self._windows or self._compiled(samples)
+                return self._windows
             found = self._others.pop(samples, None) or self._compiled(samples)
             self._others[samples] = found
             if len(self._others) > OTHER_LENGTHS:
                 self._others.popitem(last=False)
             return found
+
+    def _forked(self) -> None:
+        """Forget what cannot run in this process, a lock that another thread may have held among it."""
+        _left_behind.append((self._windows, self._others))
+        self._lock = threading.Lock()
+        self._windows, self._others = None, OrderedDict()
 
     def _compiled(self, samples: int) -> _Requests:
         """The model compiled for one window of so many samples."""
@@ -120,6 +133,20 @@ class OpenVinoSession:
         if wanted != got:
             raise ModelError("precision", f"OpenVINO took {got} where {wanted} was wanted: run it in fp32")
         return _Requests(compiled, self._runs)
+
+
+_sessions: weakref.WeakSet[OpenVinoSession] = weakref.WeakSet()
+_left_behind: list[object] = []
+"""What was compiled before a fork, in the child: kept, since to end it is to wait for its threads."""
+
+
+def _after_fork() -> None:
+    for session in list(_sessions):
+        session._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Requests:
