@@ -28,9 +28,9 @@ from onnxruntime.quantization import (
 
 from aasist.errors import ModelError
 from aasist.export.layers import WITH_WEIGHTS, Layer, layers_of, named, of_kind
-from aasist.export.processor import FULL_BITS, REDUCED_BITS
 from aasist.recipe import SINC, Architecture
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.notes import FULL_BITS, REDUCED_BITS
 from aasist.session import Float32
 
 SUM, POOL = "Add", "MaxPool"
@@ -80,7 +80,7 @@ class Rounding:
         self, content: bytes, windows: Float32, *, bits: int, progress: Callable[[int], None] | None = None
     ) -> None:
         """Measure the ranges on ``windows`` (N, T). ``bits`` of a weight: 8, or 7 for processors on which 8 saturate
-        (`processor`). ``progress`` is called with the windows done. ``ModelError`` ``precision`` for a graph without
+        (`aasist.runtime.saturation`). ``progress`` is called with the windows done. ``ModelError`` ``precision`` for a graph without
         convolutions, or whose activations are not finite on the windows."""
         if bits not in (REDUCED_BITS, FULL_BITS):
             raise ValueError(f"weights have {REDUCED_BITS} or {FULL_BITS} bits, got {bits}")

@@ -115,6 +115,11 @@ def message(number: int, payload: bytes) -> bytes:
     return bytes([number << 3 | BYTES]) + _encoded(len(payload)) + payload
 
 
+def number(field: int, value: int) -> bytes:
+    """A field that holds a whole number from 0."""
+    return bytes([field << 3 | VARINT]) + _encoded(value)
+
+
 def damaged(what: str) -> ModelError:
     """The error for bytes that are no ONNX file."""
     return ModelError(
