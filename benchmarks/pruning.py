@@ -40,7 +40,7 @@ from aasist.session import BONAFIDE, SPOOF
 from aasist.training.recipe import Data
 from aasist.training.selection import training_trials
 from aasist.training.waveforms import Crop, cut, decoded
-from aasist.training.windows import drawn_windows, renormed
+from aasist.training.windows import windows_of_both_classes, renormed
 from aasist.trial import Trials
 from aasist.trials.adversary import drawn
 from footer import as_given, footer
@@ -104,7 +104,7 @@ def main() -> None:
     labels = np.asarray(trials.bonafide)
     windows = first_windows(trials, given.manifest.parent, samples)
     material = training_trials(Data(train=(str(given.manifest),)))
-    heard, classes = drawn_windows(material, given.windows, samples, seed=SEED, threads=given.threads)
+    heard, classes = windows_of_both_classes(material, given.windows, samples, seed=SEED, threads=given.threads)
     importance = {
         "taylor": partial(by_taylor, windows=heard, labels=classes),
         "magnitude": by_magnitude,

@@ -16,14 +16,14 @@ from aasist.model.cost import cost
 from aasist.recipe import SINC
 from aasist.training.recipe import Data
 from aasist.training.selection import training_trials
-from aasist.training.windows import Heard, drawn_windows
+from aasist.training.windows import Heard, windows_of_both_classes
 
 
 def heard(named: tuple[str, ...], model: Aasist, count: int, *, seed: int, threads: int) -> Heard:
     """Windows of the training part of what is named (``[CORPUS:]PATH`` each); says on stderr how many."""
     trials = training_trials(Data(train=named))
     with counting("hearing", count) as progress:
-        found = drawn_windows(
+        found = windows_of_both_classes(
             trials, count, model.architecture.window_samples, seed=seed, threads=threads, progress=progress
         )
     bonafide = int(found.labels.sum())
