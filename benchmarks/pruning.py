@@ -40,7 +40,7 @@ from aasist.session import BONAFIDE, SPOOF
 from aasist.training.recipe import Data
 from aasist.training.selection import training_trials
 from aasist.training.waveforms import Crop, cut, decoded
-from aasist.training.windows import windows_of_both_classes, renormed
+from aasist.training.windows import renormed, windows_of_both_classes
 from aasist.trial import Trials
 from aasist.trials.adversary import drawn
 from footer import as_given, footer

@@ -48,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Builds the page that judges recordings in a browser.")
     parser.add_argument("--model", default="small", help="a shipped model, or an ONNX file of ours (default: small)")
     parser.add_argument("--package", type=Path, help=f"{ORT} as npm pack gives it (default: npm fetches it once)")
-    parser.add_argument("--output", type=Path, default=HERE / "dist", help="the folder to write; a page built before is replaced")
+    parser.add_argument(
+        "--output", type=Path, default=HERE / "dist", help="the folder to write; a page built before is replaced"
+    )
     arguments = parser.parse_args()
     try:
         build(arguments.output, model=arguments.model, package=arguments.package)

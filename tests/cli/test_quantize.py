@@ -204,6 +204,19 @@ def test_the_model_is_never_replaced(
     assert model.read_bytes() == before
 
 
+def test_a_device_and_a_missing_folder_are_refused_before_the_work(
+    small_onnx: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_rounded(*_: object) -> None:
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr("aasist.cli.rounding.write_rounded", write_rounded)
+    done = quantized(capsys, small_onnx, Path("/dev/null"), root)
+    assert "cannot write /dev/null: it is a device, a file was wanted" in done.misuse
+    done = quantized(capsys, small_onnx, tmp_path / "o.onnx", root, "--out", tmp_path / "no" / "r.json")
+    assert "no such folder, or no permission" in done.misuse
+
+
 def test_without_a_corpus_there_is_nothing_to_calibrate_on(
     small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

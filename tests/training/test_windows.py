@@ -16,7 +16,7 @@ from aasist.model.aasist import Aasist
 from aasist.training import windows as training_windows
 from aasist.training.averaging import norms_of
 from aasist.training.recordings import gathered
-from aasist.training.windows import windows_of_both_classes, renormed
+from aasist.training.windows import renormed, windows_of_both_classes
 from aasist.trial import Trials, strings
 
 from ..conftest import SMALL
@@ -105,7 +105,9 @@ def test_what_is_silent_gives_its_place_to_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("silent", "name"), [((0, 1, 2), "bona fide trials"), ((6, 7, 8), "spoofs")])
 def test_a_class_of_silence_is_refused_with_the_count(silent: tuple[int, ...], name: str, tmp_path: Path) -> None:
     table = trials(tmp_path, 6, 6, silent=silent)
-    with pytest.raises(AasistError, match=f"6 {name} gave 3 windows that are not silent, and 4 is the least; 3 had") as caught:
+    with pytest.raises(
+        AasistError, match=f"6 {name} gave 3 windows that are not silent, and 4 is the least; 3 had"
+    ) as caught:
         windows_of_both_classes(table, 10, 500, seed=0)
     assert caught.value.code == "calibration"
     assert len(windows_of_both_classes(table, 6, 500, seed=0).labels) == 6, "three of each were wanted, and found"

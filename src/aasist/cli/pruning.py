@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from aasist.cli.progress import counting
-from aasist.export.channels import layers_of, width_of
+from aasist.export.channels import channel_groups, width_of
 from aasist.export.importance import Importance, by_magnitude, by_norm, by_taylor
 from aasist.export.prune import Pruned
 from aasist.model.aasist import Aasist
@@ -62,6 +62,6 @@ def told(before: Aasist, thin: Pruned) -> dict[str, Any]:
     # Layers of before: where a convolution around a block stays, so does what it keeps apart.
     found["channels"] = {
         str(layer): [width_of(model.architecture, layer) for model in models]
-        for layer in layers_of(before.architecture)
+        for layer in channel_groups(before.architecture)
     }
     return found

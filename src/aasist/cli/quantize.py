@@ -107,17 +107,20 @@ def quantize(
     int8 pays where processors multiply int8 faster than float (VNNI, ARM's dot products); elsewhere it saves size alone,
     and --precision fp16 does that at less cost. Exit code 1: some recordings could not be read.
     """
-    from aasist.cli.calibrate import for_development, require_places
+    from aasist.cli.calibrate import for_development
+    from aasist.cli.output import require_files
 
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise click.UsageError(f"--tolerance must be a number above 0, got {tolerance}")
     if most_eer is not None and not 0 <= most_eer < 1:
         raise click.UsageError(f"--most-eer must be a fraction from 0 to below 1, got {most_eer}")
-    if precision == "fp16" and (elsewhere or weight_bits != "7" or every_layer or rest != "fp32" or most_eer is not None):
+    if precision == "fp16" and (
+        elsewhere or weight_bits != "7" or every_layer or rest != "fp32" or most_eer is not None
+    ):
         raise click.UsageError(
             "--recordings, --weight-bits, --every-layer, --rest and --most-eer go with --precision int8"
         )
-    require_places((output, "-o"), (out, "--out"), inputs=(Path(model),))
+    require_files((output, "-o"), (out, "--out"), inputs=(Path(model),))
     try:
         from aasist.cli.rounding import Choices, write_rounded
         from aasist.evaluation.tables import Table

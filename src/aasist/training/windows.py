@@ -22,7 +22,6 @@ from aasist.training.recordings import DataError, require_both_classes
 from aasist.training.waveforms import Crop, cut, decoded
 from aasist.trial import Trials
 
-
 FEWEST_HEARD = 4
 """Windows of a class that are not silent, below which they say nothing of it (fewer only where fewer are wanted)."""
 
