@@ -12,7 +12,9 @@ from aasist.cli.output import require_files
 
 def test_places_that_can_be_written_pass_and_nothing_is_made(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("x")
-    require_files((tmp_path / "new", "-o"), (tmp_path / "old", "--out"), (None, "--plot"), inputs=(None, tmp_path / "in"))
+    require_files(
+        (tmp_path / "new", "-o"), (tmp_path / "old", "--out"), (None, "--plot"), inputs=(None, tmp_path / "in")
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
