@@ -40,10 +40,10 @@ from aasist.session import BONAFIDE, SPOOF
 from aasist.training.recipe import Data
 from aasist.training.selection import training_trials
 from aasist.training.waveforms import Crop, cut, decoded
-from aasist.training.windows import drawn_windows, renormed
+from aasist.training.windows import renormed, windows_of_both_classes
 from aasist.trial import Trials
 from aasist.trials.adversary import drawn
-from footer import footer
+from footer import as_given, footer
 
 TABLE = Path(__file__).parents[1] / "docs" / "pruning-table.md"
 SEED = 0
@@ -104,7 +104,7 @@ def main() -> None:
     labels = np.asarray(trials.bonafide)
     windows = first_windows(trials, given.manifest.parent, samples)
     material = training_trials(Data(train=(str(given.manifest),)))
-    heard, classes = drawn_windows(material, given.windows, samples, seed=SEED, threads=given.threads)
+    heard, classes = windows_of_both_classes(material, given.windows, samples, seed=SEED, threads=given.threads)
     importance = {
         "taylor": partial(by_taylor, windows=heard, labels=classes),
         "magnitude": by_magnitude,
@@ -143,10 +143,11 @@ def main() -> None:
             rows.append(row(scored(f"{name} % removed", "fine-tuned", pruned.removed, one), whole, labels))
     headers = ("model", "state", "encoder's work gone", "GFLOP a window", "parameters", "EER", "points more than whole")
     bonafide = int(labels.sum())
+    words = as_given(parser, given, but=("threads", "checkpoints", "print"))
     text = (
         f"{Table(headers, tuple(rows)).markdown()}\nDev, first window of {bonafide} bona fide and {len(labels) - bonafide} "
         f"spoofs; channels weighed by {given.importance}, {len(heard)} windows, {given.rounds} rounds, widths in multiples "
-        f"of {given.multiple}; in brackets 95 % intervals, of differences paired. {footer('pruning.py', 'torch')}\n"
+        f"of {given.multiple}; in brackets 95 % intervals, of differences paired. {footer('pruning.py', 'torch', arguments=words)}\n"
     )
     print(text)
     if not given.print:

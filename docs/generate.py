@@ -20,7 +20,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from aasist.bench.roofline import Layer
+from aasist.bench.roofline import LayerReached
 from aasist.bench.tables import layers_table, milliseconds, times_table
 from aasist.cli import VERBS, aasist
 from aasist.evaluation.figures import Figures
@@ -328,7 +328,7 @@ def roofline() -> str:
         rates = ", ".join(f"{rate:,.0f} GFLOP/s in {precision}" for precision, rate in peaks["gflops"].items())
         parts.append(f"Peaks, threads: {peaks['threads']}: {rates}; {peaks['gigabytes']:,.1f} GB/s copied.\n")
     for contender, layers in windows["layers"].items():
-        table = layers_table([Layer(**layer) for layer in layers]).markdown()
+        table = layers_table([LayerReached(**layer) for layer in layers]).markdown()
         parts.append(f"<details><summary>{contender}</summary>\n\n{table}\n</details>\n")
     return "\n".join(parts)
 

@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PAGE = HERE / "page"
 CACHE = HERE / ".cache"
+MARKER = "built.json"
+"""In a built page: the name and sha256 of each of its files. A folder that holds anything else is never replaced."""
 
 ORT = "onnxruntime-web@1.30.0"
 ORT_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
@@ -46,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Builds the page that judges recordings in a browser.")
     parser.add_argument("--model", default="small", help="a shipped model, or an ONNX file of ours (default: small)")
     parser.add_argument("--package", type=Path, help=f"{ORT} as npm pack gives it (default: npm fetches it once)")
-    parser.add_argument("--output", type=Path, default=HERE / "dist", help="the folder to write, replaced if it is one")
+    parser.add_argument(
+        "--output", type=Path, default=HERE / "dist", help="the folder to write; a page built before is replaced"
+    )
     arguments = parser.parse_args()
     try:
         build(arguments.output, model=arguments.model, package=arguments.package)
@@ -60,11 +64,11 @@ def main() -> int:
 def build(output: Path, *, model: str = "small", package: Path | None = None) -> None:
     """Write the page, the runtime, both models and their licences into ``output``.
 
-    Raises ``BuildError`` where onnxruntime-web or the detector of speech cannot be had, ``ModelError`` where the model
-    cannot be used, ``OSError`` where the folder cannot be written.
+    Raises ``BuildError`` where onnxruntime-web or the detector of speech cannot be had, or ``output`` holds anything that
+    is not of a page built before, ``ModelError`` where the model cannot be used, ``OSError`` where the folder cannot be
+    written.
     """
-    if output.exists() and not (output / "model.json").is_file() and any(output.iterdir()):
-        raise BuildError(f"{output} holds something else than such a page: name another folder")
+    require_ours(output)
     content, facts = described(model)
     files = runtime_files(package or packed())
     files |= {"model.onnx": content, "model.json": json.dumps(facts, indent=1).encode()}
@@ -79,8 +83,30 @@ def build(output: Path, *, model: str = "small", package: Path | None = None) ->
         shutil.copytree(PAGE, draft)
         for name, data in files.items():
             (draft / name).write_bytes(data)
-        shutil.rmtree(output, ignore_errors=True)
+        hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}
+        (draft / MARKER).write_text(json.dumps({"files": hashes}, indent=1))
+        if output.exists():
+            require_ours(output)  # again: fetching took its time
+            output.rename(Path(folder) / "before")
         draft.rename(output)
+
+
+def require_ours(output: Path) -> None:
+    """``BuildError`` where a folder holds anything but the files of a page that was built before, as they were built."""
+    if not output.exists() or not any(output.iterdir()):
+        return
+    try:
+        hashes = json.loads((output / MARKER).read_text())["files"] | {MARKER: None}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BuildError(
+            f"{output} holds something else than a page built before (its {MARKER}): name another folder, or remove it yourself"
+        ) from error
+    for path in sorted(output.iterdir()):
+        ours = path.is_file() and not path.is_symlink() and path.name in hashes
+        expected = hashes.get(path.name)
+        if not ours or expected not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+            what = "was changed since the page was built" if ours else "is no part of the page built before"
+            raise BuildError(f"{path} {what}, and would be lost: move it, or name another folder")
 
 
 def described(model: str) -> tuple[bytes, dict[str, object]]:

@@ -120,6 +120,11 @@ def whole_number(number: int, value: int) -> bytes:
     return _encoded(number << 3 | VARINT) + _encoded(value)
 
 
+def number(field: int, value: int) -> bytes:
+    """A field that holds a whole number from 0."""
+    return bytes([field << 3 | VARINT]) + _encoded(value)
+
+
 def damaged(what: str) -> ModelError:
     """The error for bytes that are no ONNX file."""
     return ModelError(

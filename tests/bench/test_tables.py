@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aasist.bench.contender import Contender, Row
-from aasist.bench.roofline import Layer
+from aasist.bench.roofline import LayerReached
 from aasist.bench.tables import facts, layers_table, milliseconds, times_table, unmeasured
 from aasist.evaluation.tables import NOTHING
 
@@ -35,6 +35,8 @@ def test_who_was_not_timed_has_a_line_with_nothing_in_it() -> None:
 
 
 def test_a_layer_without_a_roofline_or_without_time_says_so() -> None:
-    table = layers_table([Layer("front", 1.0, 2.0, 0.5, 20.0, 5.0), Layer("graphs", 0.0, 0.1, 0.0, 0.0, None)])
+    table = layers_table(
+        [LayerReached("front", 1.0, 2.0, 0.5, 20.0, 5.0), LayerReached("graphs", 0.0, 0.1, 0.0, 0.0, None)]
+    )
     assert table.rows[0] == ("front", "1.000", "2.0", "50 %", "20.0", "50.0", "5.00", "25 %")
     assert table.rows[1][-3:] == (NOTHING, NOTHING, NOTHING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -62,6 +63,46 @@ def test_a_folder_with_other_things_in_it_is_left_alone(build, tmp_path):
     assert (tmp_path / "home" / "letter").read_text() == "dear"
 
 
+def page_before(build, folder: Path) -> Path:
+    """A folder as a build leaves it, of one file."""
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+    hashes = {"model.json": hashlib.sha256(b"{}").hexdigest()}
+    (folder / build.MARKER).write_text(json.dumps({"files": hashes}))
+    return folder
+
+
+def test_a_page_built_before_and_nothing_and_an_empty_folder_may_be_replaced(build, tmp_path):
+    build.require_ours(page_before(build, tmp_path / "dist"))
+    build.require_ours(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    build.require_ours(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda dist: (dist / "built.json").unlink(), "holds something else than a page built before"),
+        (lambda dist: (dist / "built.json").write_text("[1]"), "holds something else than a page built before"),
+        (lambda dist: (dist / "letter").write_text("dear"), "letter is no part of the page built before"),
+        (lambda dist: (dist / "photos").mkdir(), "photos is no part of the page built before"),
+        (lambda dist: (dist / "model.json").write_text("{1}"), r"model\.json was changed since"),
+        (
+            lambda dist: ((dist / "model.json").rename(dist.parent / "m"), (dist / "model.json").symlink_to("../m")),
+            r"model\.json is no part",
+        ),
+    ],
+    ids=["no marker", "another marker", "a file more", "a folder more", "edited", "a link"],
+)
+def test_a_folder_that_holds_anything_not_of_a_page_is_left_as_it_is(change, words, build, tmp_path):
+    dist = page_before(build, tmp_path / "dist")
+    change(dist)
+    before = {path.name: path.is_dir() or path.read_bytes() for path in dist.iterdir()}
+    with pytest.raises(build.BuildError, match=words):
+        build.build(dist)
+    assert {path.name: path.is_dir() or path.read_bytes() for path in dist.iterdir()} == before
+
+
 def test_a_model_that_is_none_of_ours_is_refused(build, tmp_path):
     (tmp_path / "mine.onnx").write_bytes(b"\x08\x0a")
     with pytest.raises(ModelError, match="not a model of ours"):
@@ -85,8 +126,9 @@ def test_the_built_page_carries_its_licences_and_replaces_the_one_before(built, 
     text = (built / "licences.txt").read_text()
     assert all(owner in text for owner in ("Silero Team", "Microsoft Corporation", "aasist"))
     build.build(tmp_path / "dist")
-    (tmp_path / "dist" / "old.js").write_text("")
+    (tmp_path / "dist" / "levels.js").unlink()
     build.build(tmp_path / "dist")
+    assert [path.name for path in tmp_path.iterdir()] == ["dist"]
     assert {path.name for path in (tmp_path / "dist").iterdir()} == {path.name for path in built.iterdir()}
     assert json.loads((built / "model.json").read_text())["test"]["systems"] == 37
 

@@ -197,8 +197,11 @@ WRONG = {
     "nowhere": (["x.pth"], "Give -o FILE.onnx, or --openvino FILE.xml"),
     "-o xml": (["x.pth", "-o", "a.xml"], "OpenVINO's format is --openvino a.xml"),
     "--openvino onnx": (["x.pth", "--openvino", "a.onnx"], "must name a file that ends in .xml"),
-    "one file twice": (["x.pth", "-o", "a.bin", "--openvino", "a.xml"], "both write a.bin"),
-    "weights in its place": (["a.bin", "--openvino", "a.xml"], "is what is exported"),
+    "one file twice": (
+        ["x.pth", "-o", "a.bin", "--openvino", "a.xml"],
+        "-o and --openvino (the weights) both name a.bin",
+    ),
+    "weights in its place": (["a.bin", "--openvino", "a.xml"], "is what was given: it would be replaced"),
     "a missing folder": (["x.pth", "--openvino", "none/a.xml"], "no such folder"),
 }
 

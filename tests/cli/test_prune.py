@@ -171,7 +171,7 @@ def test_what_cannot_be_asked_is_a_usage_error(words: tuple[object, ...], said: 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(prune: Call, saved: Path, tmp_path: Path) -> None:
     for output, said in (
-        (saved, "is the checkpoint: it would be replaced"),
+        (saved, "is what was given: it would be replaced"),
         (tmp_path / "thin.onnx", "a checkpoint is a .safetensors file"),
         (tmp_path / "no" / "thin.safetensors", "no such folder, or no permission"),
     ):

@@ -58,7 +58,7 @@ def test_int8_carries_its_own_calibration_and_says_what_it_saves_and_costs(
     small_onnx: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, report = tmp_path / "int8.onnx", tmp_path / "report.json"
-    words = ("--tolerance", 1, "--rest", "fp16", "--test", "eval", "--json", "--out", report, "--weight-bits", 7)
+    words = ("--tolerance", 1, "--rest", "fp16", "--test", "eval", "--json", "--out", report)
     done = quantized(capsys, small_onnx, output, root, *words)
     told = done.json
     assert json.loads(report.read_text()) == told
@@ -66,6 +66,8 @@ def test_int8_carries_its_own_calibration_and_says_what_it_saves_and_costs(
     assert (notes.precision, notes.name) == ("int8", "small")
     assert notes.quantised == told["quantised"]
     assert "7 bits" in notes.quantised
+    assert notes.weight_bits == 7
+    assert f"  quantised: {notes.quantised}" in invoke(capsys, "models", output).out.splitlines()
     assert (told["bytes"]["before"], told["bytes"]["after"]) == (small_onnx.stat().st_size, len(content))
     assert (told["windows"]["ranges"], told["windows"]["held_out"]) == (8, 8)
     assert {row["layer"] for row in told["sweep"]["layers"]} >= {"sinc", "graph", "readout", "blocks.1.conv2"}
@@ -137,6 +139,17 @@ def test_what_cannot_be_rounded_is_refused_and_nothing_is_written(
     assert not output.exists()
 
 
+def test_eight_bits_are_refused_where_this_processor_would_cut_off_their_sums(
+    small_onnx: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aasist.cli.rounding.saturates", lambda: True)
+    output = tmp_path / "out.onnx"
+    done = quantized(capsys, small_onnx, output, root, "--weight-bits", 8)
+    assert done.code == 1
+    assert "take --weight-bits 7, or quantize where the file will run" in done.complaint
+    assert not output.exists()
+
+
 def test_a_corpus_without_speech_is_refused(
     small_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,7 +175,7 @@ def test_a_corpus_too_small_to_measure_on_is_refused(
         (("--tolerance", 0), "--tolerance must be a number above 0"),
         (("--tolerance", "nan"), "--tolerance must be a number above 0"),
         (("--most-eer", 1), "--most-eer must be a fraction"),
-        (("--precision", "fp16", "--weight-bits", 7), "go with --precision int8"),
+        (("--precision", "fp16", "--weight-bits", 8), "go with --precision int8"),
         (("--precision", "fp16", "--rest", "fp16"), "go with --precision int8"),
     ],
 )
@@ -189,6 +202,19 @@ def test_the_model_is_never_replaced(
     assert done.code == 2
     assert "it would be replaced" in done.err[-1]
     assert model.read_bytes() == before
+
+
+def test_a_device_and_a_missing_folder_are_refused_before_the_work(
+    small_onnx: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_rounded(*_: object) -> None:
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr("aasist.cli.rounding.write_rounded", write_rounded)
+    done = quantized(capsys, small_onnx, Path("/dev/null"), root)
+    assert "cannot write /dev/null: it is a device, a file was wanted" in done.misuse
+    done = quantized(capsys, small_onnx, tmp_path / "o.onnx", root, "--out", tmp_path / "no" / "r.json")
+    assert "no such folder, or no permission" in done.misuse
 
 
 def test_without_a_corpus_there_is_nothing_to_calibrate_on(

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aasist.export.channels import Kept, Layer, layers_of, narrower, thinned, width_of
+from aasist.export.channels import ChannelGroup, Kept, channel_groups, narrower, thinned, width_of
 from aasist.model.aasist import Aasist
 from aasist.model.cost import encoder_gflop
 from aasist.recipe import AASIST, EFFICIENT, Architecture
@@ -57,7 +57,7 @@ architectures = st.builds(
 )
 
 
-def silenced(model: Aasist, layer: Layer, channels: list[int]) -> None:
+def silenced(model: Aasist, layer: ChannelGroup, channels: list[int]) -> None:
     """Make channels zero, by the weights that make them."""
     with torch.no_grad():
         for number in layer.blocks:
@@ -74,7 +74,7 @@ def silenced(model: Aasist, layer: Layer, channels: list[int]) -> None:
             model.spectral_position[:, :, channels] = 0.0
 
 
-def without(architecture: Architecture, gone: dict[Layer, list[int]]) -> Kept:
+def without(architecture: Architecture, gone: dict[ChannelGroup, list[int]]) -> Kept:
     return {
         layer: torch.tensor([n for n in range(width_of(architecture, layer)) if n not in channels])
         for layer, channels in gone.items()
@@ -87,14 +87,14 @@ def noise(samples: int, seed: int = 0) -> torch.Tensor:
 
 def test_layers_are_tied_by_the_sums_of_the_published_and_the_shipped_encoder() -> None:
     def outer(architecture: Architecture) -> list[tuple[int, ...]]:
-        return [layer.blocks for layer in layers_of(architecture) if not layer.inner]
+        return [layer.blocks for layer in channel_groups(architecture) if not layer.inner]
 
     assert outer(AASIST) == [(0, 1), (2, 3, 4, 5)]
     assert outer(EFFICIENT) == [(0,), (1,), (2,), (3, 4)]
     assert outer(replace(EFFICIENT, context_blocks=1)) == [(0,), (1,), (2,)]
     assert outer(replace(EFFICIENT, shortcut_blocks=(5,))) == [(0,), (1,), (2,), (3,), (4,)]
-    assert [layer.blocks for layer in layers_of(EFFICIENT) if layer.inner] == [(n,) for n in range(5)]
-    names = [str(layer) for layer in layers_of(AASIST)]
+    assert [layer.blocks for layer in channel_groups(EFFICIENT) if layer.inner] == [(n,) for n in range(5)]
+    names = [str(layer) for layer in channel_groups(AASIST)]
     assert names[:3] == [
         "between the convolutions of block 1",
         "out of blocks 1 and 2",
@@ -112,7 +112,7 @@ def test_without_channels_that_are_zero_a_model_says_what_it_said(
     model = seeded(architecture).double()
     gone = {
         layer: random.sample(range(width), random.randint(0, width - 1))  # type: ignore[attr-defined]
-        for layer in layers_of(architecture)
+        for layer in channel_groups(architecture)
         if (width := width_of(architecture, layer))
     }
     for layer, channels in gone.items():
@@ -136,7 +136,7 @@ def test_the_weights_are_those_that_the_new_architecture_is_built_with(
     draw = torch.Generator().manual_seed(seed)
     kept = {
         layer: torch.randperm(width, generator=draw)[: max(width // 2, 1)].sort().values
-        for layer in layers_of(architecture)
+        for layer in channel_groups(architecture)
         if (width := width_of(architecture, layer))
     }
     thin = thinned(model, kept)
@@ -155,7 +155,7 @@ def test_a_convolution_around_a_block_stays_where_its_two_ends_have_come_to_one_
     seeded: Callable[..., Aasist],
 ) -> None:
     model = seeded(replace(TINY, channels=(4, 6), time_pools=(2, 2))).double()
-    last = Layer((1,), inner=False)
+    last = ChannelGroup((1,), inner=False)
     silenced(model, last, [1, 4])
     thin = thinned(model, {last: torch.tensor([0, 2, 3, 5])})
     assert thin.architecture.channels == (4, 4)
@@ -163,7 +163,7 @@ def test_a_convolution_around_a_block_stays_where_its_two_ends_have_come_to_one_
     assert thin.architecture.shortcut_blocks == (2,)
     with torch.no_grad():
         torch.testing.assert_close(thin(noise(800).double()), model(noise(800).double()), rtol=0, atol=1e-9)
-    again = thinned(thin, {Layer((0,), inner=False): torch.tensor([0, 3])})
+    again = thinned(thin, {ChannelGroup((0,), inner=False): torch.tensor([0, 3])})
     assert again.architecture.channels == (2, 4)
     assert again.architecture.shortcut_blocks == ()
 
@@ -172,7 +172,7 @@ def test_hidden_units_of_squeeze_excitation_leave_with_the_channels_the_weakest_
     seeded: Callable[..., Aasist],
 ) -> None:
     model = seeded(replace(TINY, channels=(6,), time_pools=(2,), squeeze=2)).double()
-    layer = Layer((0,), inner=False)
+    layer = ChannelGroup((0,), inner=False)
     silenced(model, layer, [0, 5])
     excitation = model.encoder.blocks[0].excitation
     with torch.no_grad():
@@ -196,6 +196,6 @@ def test_with_all_channels_kept_only_the_unused_norms_are_gone(seeded: Callable[
 @pytest.mark.parametrize("samples", [800, 1_031])
 def test_a_thinned_model_takes_any_length(samples: int, seeded: Callable[..., Aasist]) -> None:
     model = seeded(TINY)
-    thin = thinned(model, {Layer((2, 3), inner=False): torch.tensor([1, 5])})
+    thin = thinned(model, {ChannelGroup((2, 3), inner=False): torch.tensor([1, 5])})
     with torch.no_grad():
         assert thin(noise(samples)).shape == (2, 2)

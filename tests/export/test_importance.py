@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from aasist.export import importance
-from aasist.export.channels import Layer, layers_of, thinned, width_of
+from aasist.export.channels import ChannelGroup, channel_groups, thinned, width_of
 from aasist.export.importance import by_magnitude, by_norm, by_taylor
 from aasist.model.aasist import Aasist
 from aasist.recipe import Architecture
@@ -31,7 +31,7 @@ def losses(model: Aasist, windows: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(model(windows), LABELS, reduction="none")
 
 
-def scaled(model: Aasist, layer: Layer, channel: int, factor: float) -> Aasist:
+def scaled(model: Aasist, layer: ChannelGroup, channel: int, factor: float) -> Aasist:
     """A copy in which what reads a channel reads ``factor`` of it."""
     copy = Aasist(model.architecture).double().eval()
     copy.load_state_dict(model.state_dict())
@@ -71,7 +71,7 @@ def test_it_is_the_slope_of_the_loss_along_the_way_to_zero(shape: str, seeded: C
     model = seeded(SHAPES[shape]).double()
     windows, step = noise(800).double(), 1e-5
     found = by_taylor(model, windows, LABELS)
-    assert found.keys() == set(layers_of(model.architecture))
+    assert found.keys() == set(channel_groups(model.architecture))
     with torch.no_grad():
         for layer, values in found.items():
             for channel in range(len(values)):
@@ -83,7 +83,7 @@ def test_it_is_the_slope_of_the_loss_along_the_way_to_zero(shape: str, seeded: C
 def test_it_tells_the_channels_whose_loss_matters_from_those_whose_does_not(seeded: Callable[..., Aasist]) -> None:
     model = seeded(PLAIN).double()
     windows = noise(800).double()
-    for layer in layers_of(PLAIN):
+    for layer in channel_groups(PLAIN):
         silenced(model, layer, [1])
     found = by_taylor(model, windows, LABELS)
     for layer, values in found.items():
@@ -142,15 +142,15 @@ def square(convolution: torch.nn.Conv2d, channel: int) -> float:
 def test_by_magnitude_a_channel_is_what_the_filters_that_make_it_weigh(seeded: Callable[..., Aasist]) -> None:
     model = seeded(PLAIN)
     blocks, found = model.encoder.blocks, by_magnitude(model)
-    assert found[Layer((1,), inner=True)][2] == pytest.approx(square(blocks[1].conv1, 2), rel=1e-5)
+    assert found[ChannelGroup((1,), inner=True)][2] == pytest.approx(square(blocks[1].conv1, 2), rel=1e-5)
     tied = sum(square(part, 3) for part in (blocks[1].conv2, blocks[1].shortcut, blocks[2].conv2))
-    assert found[Layer((1, 2), inner=False)][3] == pytest.approx(tied, rel=1e-5)
+    assert found[ChannelGroup((1, 2), inner=False)][3] == pytest.approx(tied, rel=1e-5)
 
 
 def test_by_the_scale_of_norms_only_inner_channels_are_told_apart(seeded: Callable[..., Aasist]) -> None:
     model = seeded(PLAIN)
     found = by_norm(model)
-    assert set(found) == {layer for layer in layers_of(PLAIN) if layer.inner}
+    assert set(found) == {layer for layer in channel_groups(PLAIN) if layer.inner}
     torch.testing.assert_close(
-        found[Layer((0,), inner=True)].float(), model.encoder.blocks[0].norm.weight.detach().square()
+        found[ChannelGroup((0,), inner=True)].float(), model.encoder.blocks[0].norm.weight.detach().square()
     )

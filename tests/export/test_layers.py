@@ -6,12 +6,12 @@ from pathlib import Path
 
 import onnx
 
-from aasist.export.layers import Layer, layers_of, named, of_kind
+from aasist.export.layers import GraphLayer, graph_layers, named, of_kind
 from aasist.model.aasist import Aasist
 
 
-def of(path: Path) -> tuple[Layer, ...]:
-    return layers_of(named(onnx.load(str(path))))
+def of(path: Path) -> tuple[GraphLayer, ...]:
+    return graph_layers(named(onnx.load(str(path))))
 
 
 def test_each_convolution_of_the_encoder_is_a_layer_of_its_own(small_onnx: Path, small_model: Aasist) -> None:
@@ -45,12 +45,12 @@ def test_sinc_graph_layers_and_readout_are_a_layer_each_and_no_node_is_in_two(sm
 
 def test_nodes_without_a_name_or_with_that_of_another_get_their_own(small_onnx: Path) -> None:
     proto = onnx.load(str(small_onnx))
-    expected = [(layer.name, len(layer.nodes)) for layer in layers_of(named(proto))]
+    expected = [(layer.name, len(layer.nodes)) for layer in graph_layers(named(proto))]
     for number, node in enumerate(proto.graph.node):
         node.name = "" if number % 2 else "same"
     copy = named(proto)
     assert len({node.name for node in copy.graph.node}) == len(copy.graph.node)
-    assert [(layer.name, len(layer.nodes)) for layer in layers_of(copy)] == expected
+    assert [(layer.name, len(layer.nodes)) for layer in graph_layers(copy)] == expected
     assert proto.graph.node[1].name == ""
 
 

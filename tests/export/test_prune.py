@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from aasist.errors import ModelError
-from aasist.export.channels import Layer, layers_of, thinned, width_of
+from aasist.export.channels import ChannelGroup, channel_groups, thinned, width_of
 from aasist.export.importance import Importance, by_magnitude, by_norm, by_taylor
 from aasist.export.onnx import export
 from aasist.export.prune import chosen, prune
@@ -32,7 +32,9 @@ LABELS = torch.tensor([0, 1])
 
 
 def equal(model: Aasist) -> Importance:
-    return {layer: torch.ones(width_of(model.architecture, layer)).double() for layer in layers_of(model.architecture)}
+    return {
+        layer: torch.ones(width_of(model.architecture, layer)).double() for layer in channel_groups(model.architecture)
+    }
 
 
 @settings(max_examples=20)
@@ -57,8 +59,8 @@ def test_the_share_is_reached_and_every_layer_keeps_a_channel(
     assert found.removed >= remove - 1e-12
     assert found.gflop_after == encoder_gflop(found.model.architecture)
     assert found.gflop_before == encoder_gflop(architecture)
-    whole, by_layer = model.architecture, layers_of(found.model.architecture)
-    assert by_layer == layers_of(whole)
+    whole, by_layer = model.architecture, channel_groups(found.model.architecture)
+    assert by_layer == channel_groups(whole)
     for layer in by_layer:
         before, after = width_of(whole, layer), width_of(found.model.architecture, layer)
         assert 1 <= after <= before
@@ -69,7 +71,11 @@ def test_the_share_is_reached_and_every_layer_keeps_a_channel(
 
 def test_channels_that_are_zero_leave_first_and_logits_stay(seeded: Callable[..., Aasist]) -> None:
     model = seeded(TINY).double()
-    dead = {Layer((0,), inner=True): [2], Layer((1,), inner=True): [0, 3], Layer((2, 3), inner=False): [1, 5]}
+    dead = {
+        ChannelGroup((0,), inner=True): [2],
+        ChannelGroup((1,), inner=True): [0, 3],
+        ChannelGroup((2, 3), inner=False): [1, 5],
+    }
     for layer, channels in dead.items():
         silenced(model, layer, channels)
     windows = noise(800).double()
@@ -83,15 +89,15 @@ def test_channels_that_are_zero_leave_first_and_logits_stay(seeded: Callable[...
 
 
 def test_of_equal_channels_those_leave_that_cost_most() -> None:
-    importance = {layer: torch.ones(width_of(AASIST, layer)).double() for layer in layers_of(AASIST)}
+    importance = {layer: torch.ones(width_of(AASIST, layer)).double() for layer in channel_groups(AASIST)}
     kept = chosen(AASIST, importance, 0.75 * encoder_gflop(AASIST), relative=False, multiple=1)
     # The long maps of the first two blocks take more than nine tenths of all work.
     assert {block for layer in kept for block in layer.blocks} <= {0, 1}
 
 
 def test_what_matters_most_stays_though_it_costs_most() -> None:
-    importance = {layer: torch.ones(width_of(EFFICIENT, layer)).double() for layer in layers_of(EFFICIENT)}
-    dear = Layer((0,), inner=False)
+    importance = {layer: torch.ones(width_of(EFFICIENT, layer)).double() for layer in channel_groups(EFFICIENT)}
+    dear = ChannelGroup((0,), inner=False)
     importance[dear] = torch.full((16,), 1e6).double()
     kept = chosen(EFFICIENT, importance, 0.5 * encoder_gflop(EFFICIENT), relative=False, multiple=1)
     assert dear not in kept
@@ -154,7 +160,10 @@ def test_a_pruned_model_is_exported_within_a_ten_thousandth_of_itself(
     small_model: Aasist, small_notes: ModelNotes, tmp_path: Path
 ) -> None:
     """Layers narrower than what comes out, and a convolution around a block of equal widths, included."""
-    kept = {Layer((0,), inner=True): torch.tensor([1, 4]), Layer((1,), inner=False): torch.tensor([0, 2, 3, 5, 6, 7])}
+    kept = {
+        ChannelGroup((0,), inner=True): torch.tensor([1, 4]),
+        ChannelGroup((1,), inner=False): torch.tensor([0, 2, 3, 5, 6, 7]),
+    }
     thin = thinned(small_model, kept)
     assert thin.architecture.shortcut_blocks == (2,)
     notes = replace(small_notes, variant=thin.architecture.to_json())

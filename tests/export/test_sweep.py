@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aasist.export.layers import Kind, Layer
+from aasist.export.layers import GraphLayer, Kind
 from aasist.export.sweep import Difference, Sweep, steps, swept
 
 WINDOWS = 5
 
 
-def layer(name: str, kind: Kind = "convolution") -> Layer:
-    return Layer(name, kind, (name,), 10)
+def layer(name: str, kind: Kind = "convolution") -> GraphLayer:
+    return GraphLayer(name, kind, (name,), 10)
 
 
 class Additive:
     """Each layer in int8 adds its damage to every llr."""
 
-    def __init__(self, damage: dict[Layer, float]) -> None:
+    def __init__(self, damage: dict[GraphLayer, float]) -> None:
         self.damage = damage
         self.layers = tuple(damage)
-        self.asked: list[tuple[Layer, ...]] = []
+        self.asked: list[tuple[GraphLayer, ...]] = []
 
-    def rounded(self, layers: tuple[Layer, ...]) -> bytes:
+    def rounded(self, layers: tuple[GraphLayer, ...]) -> bytes:
         self.asked.append(layers)
         return json.dumps(sum(self.damage[layer] for layer in layers)).encode()
 

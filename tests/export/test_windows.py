@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aasist.errors import AasistError
-from aasist.export.windows import Drawn, drawn_windows, interleaved
+from aasist.export.windows import Drawn, interleaved, windows_of_speech
 
 from ..corpora import write_audio
 from ..trials.test_scoring import speech
@@ -26,7 +26,7 @@ def paths(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 
 def drawn(paths: list[Path], wanted: int, seed: int = 0, **options: object) -> Drawn:
-    return drawn_windows(paths, wanted, window_samples=WINDOW, hop_samples=HOP, seed=seed, **options)  # type: ignore[arg-type]
+    return windows_of_speech(paths, wanted, window_samples=WINDOW, hop_samples=HOP, seed=seed, **options)  # type: ignore[arg-type]
 
 
 def test_the_draw_is_that_of_the_seed_and_takes_each_recording_once(paths: list[Path]) -> None:

@@ -15,7 +15,7 @@ from aasist.bench.peaks import Peaks
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerReached:
     """Of one window of 64,600 samples."""
 
     name: str
@@ -38,7 +38,7 @@ class Layer:
 
 def layers_reached(
     nodes: Sequence[Node], work: Sequence[Node], peaks: Peaks, *, precision: str, whole_ms: float, scale: float = 1.0
-) -> list[Layer]:
+) -> list[LayerReached]:
     """A layer each, in the order of the model, and last the whole.
 
     ``nodes`` tell the times, of whatever runtime; ``work`` what is to be computed; ``whole_ms`` is the median without a
@@ -55,9 +55,9 @@ def layers_reached(
             peaks.at_most(precision, scale * node.gflop, scale * node.megabytes) for node in work if node.place == place
         ]
         least = None if any(bound is None for bound in bounds) else sum(bound for bound in bounds if bound is not None)
-        found.append(Layer(name_of(place), gflop, megabytes, share, share * whole_ms, least))
+        found.append(LayerReached(name_of(place), gflop, megabytes, share, share * whole_ms, least))
     least = None
     if all(layer.least_ms is not None for layer in found):
         least = sum(layer.least_ms or 0.0 for layer in found)
-    whole = Layer("all", sum(o.gflop for o in found), sum(o.megabytes for o in found), 1.0, whole_ms, least)
+    whole = LayerReached("all", sum(o.gflop for o in found), sum(o.megabytes for o in found), 1.0, whole_ms, least)
     return [*found, whole]

@@ -12,7 +12,7 @@ from aasist.bench.contest import ALONE_SECONDS, Moved
 from aasist.bench.entries import Entry
 from aasist.bench.nodes import PROFILED, Node
 from aasist.bench.peaks import Peaks, peaks
-from aasist.bench.roofline import Layer, layers_reached
+from aasist.bench.roofline import LayerReached, layers_reached
 from aasist.errors import AasistError
 from aasist.runtime import irfile
 
@@ -26,7 +26,7 @@ class Survey:
 
     peaks: dict[int, Peaks] = field(default_factory=dict)
     """By threads."""
-    layers: dict[Contender, list[Layer]] = field(default_factory=dict)
+    layers: dict[Contender, list[LayerReached]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     """Sentences about what could not be told."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aasist.bench.contender import Contender, Row
-from aasist.bench.roofline import Layer
+from aasist.bench.roofline import LayerReached
 from aasist.evaluation.tables import NOTHING, Table
 
 
@@ -53,7 +53,7 @@ def times_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(tuple(title for title, _ in told.values()), lines)
 
 
-def layers_table(layers: Sequence[Layer]) -> Table:
+def layers_table(layers: Sequence[LayerReached]) -> Table:
     """Of one contender: what each layer asks of the machine, what it took, and the share of the roofline reached."""
     columns = ("layer", "GFLOP", "MB", "share of time", "ms", "GFLOP/s", "ms at the roofline", "reached")
     lines = [

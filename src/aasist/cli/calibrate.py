@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from aasist.cli.options import (
     key_options,
     runtime_options,
 )
+from aasist.cli.output import require_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -121,7 +121,7 @@ def calibrate(
     if not 0 <= most_missed < 1:
         raise click.UsageError(f"--most-missed must be from 0 to below 1, got {most_missed}")
     given = (scores, key.protocol, None if model is None else Path(model))
-    require_places((output, "-o"), (plot, "--plot"), inputs=given)
+    require_files((output, "-o"), (plot, "--plot"), inputs=given)
     if plot is not None:
         from aasist.cli.plot import require_matplotlib
 
@@ -215,23 +215,6 @@ def _costs(spoof_prior: float, miss: float, acceptance: float) -> DetectionCosts
         return DetectionCosts(spoof_prior, miss, acceptance)
     except ValueError as error:
         raise click.UsageError(f"--point cost: {error}") from error
-
-
-def require_places(*places: tuple[Path | None, str], inputs: tuple[Path | None, ...]) -> None:
-    """``click.UsageError`` for results (each with its option) that have no place, share one, or would replace what was
-    given."""
-    named = [(path, option) for path, option in places if path is not None]
-    for number, (path, option) in enumerate(named):
-        for other, before in named[:number]:
-            if os.path.realpath(path) == os.path.realpath(other):
-                raise click.UsageError(f"{before} and {option} both name {other}")
-    for path, _ in named:
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            why = "it is a folder" if path.is_dir() else "no such folder, or no permission"
-            raise click.UsageError(f"cannot write {path}: {why}")
-        for given in inputs:
-            if given is not None and path.exists() and given.exists() and path.samefile(given):
-                raise click.UsageError(f"{path} is what was given: it would be replaced")
 
 
 def for_development(recordings: CorpusOptions) -> CorpusOptions:

@@ -9,7 +9,7 @@ from typing import Any
 from aasist.cli.find import STANDARD_INPUT, find
 from aasist.cli.progress import counting
 from aasist.errors import AasistError
-from aasist.export.windows import Drawn, drawn_windows, interleaved
+from aasist.export.windows import Drawn, interleaved, windows_of_speech
 from aasist.runtime.modelfile import ModelNotes
 from aasist.trial import Trials
 
@@ -75,7 +75,7 @@ def _of_classes(trials: Trials, root: Path, notes: ModelNotes, count: int, seed:
 
 def _drawn(paths: list[Path], count: int, notes: ModelNotes, seed: int, what: str) -> Drawn:
     with counting(f"drawing windows of {what}", min(count, len(paths))) as progress:
-        return drawn_windows(
+        return windows_of_speech(
             paths,
             count,
             window_samples=notes.window_samples,

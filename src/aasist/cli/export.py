@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aasist.cli.output import require_files
 from aasist.errors import MissingExtra, ModelError
 
 if TYPE_CHECKING:
@@ -118,17 +119,7 @@ def require_outputs(model: str, output: Path | None, openvino: Path | None) -> N
     if output is not None and output.suffix == ".xml":
         raise click.UsageError(f"{output}: -o writes ONNX; OpenVINO's format is --openvino {output}")
     beside = None if openvino is None else openvino.with_suffix(".bin")
-    for path in (output, openvino, beside):
-        if path is None:
-            continue
-        if path.exists() and not path.is_file():
-            raise click.UsageError(f"cannot write {path}: it is a folder or a device, a file was wanted")
-        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise click.UsageError(f"cannot write {path}: no such folder, or no permission")
-        if path.exists() and os.path.isfile(model) and path.samefile(model):  # noqa: PTH113
-            raise click.UsageError(f"{path} is what is exported: it would be replaced")
-    if output is not None and beside is not None and os.path.realpath(output) == os.path.realpath(beside):
-        raise click.UsageError(f"-o and --openvino both write {output}")
+    require_files((output, "-o"), (openvino, "--openvino"), (beside, "--openvino (the weights)"), inputs=(Path(model),))
 
 
 def write_openvino(path: Path, content: bytes, notes: ModelNotes, weights: Aasist | None) -> None:

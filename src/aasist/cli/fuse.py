@@ -48,8 +48,8 @@ def fuse(
     models in the same order. Where the key is known, in the first file or by --protocol, EER and Cllr are given of each
     file and of the whole; after --fit they are of the trials that it was fitted to, and flatter.
     """
-    from aasist.cli.calibrate import require_places
     from aasist.cli.keyed import keyed_by_all, shared_by_all
+    from aasist.cli.output import require_files
     from aasist.errors import ProtocolError
     from aasist.evaluation.fusion import fit_fusion, mean_of
 
@@ -59,7 +59,7 @@ def fuse(
         raise click.UsageError("--weights, --fit and --fusion exclude each other")
     if output is None and save is None and not fit:
         raise click.UsageError("where to? Give -o")
-    require_places((output, "-o"), (save, "--save"), inputs=(*scores, key.protocol, given))
+    require_files((output, "-o"), (save, "--save"), inputs=(*scores, key.protocol, given))
     trials, values = (keyed_by_all if fit else shared_by_all)(scores, key)
     labels = trials.bonafide
     try:

@@ -75,6 +75,8 @@ def in_words(description: Description) -> str:
         ]
     proof = "none in the file: it was made without, or its graph was changed since"
     lines.append(f"  parity: {proof if description.parity is None else description.parity.in_words()}")
+    if notes.quantised:
+        lines.append(f"  quantised: {notes.quantised}")
     if notes.training:
         lines.append(f"  training: {notes.training}")
     lines.append(f"  licence {notes.licence or 'not stated'}, sha256 {description.sha256}, digest holds")

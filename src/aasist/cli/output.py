@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,24 @@ class JsonLines:
                 click.echo(f"aasist: stopped; the lines so far ({self._lines}) are in {path}", err=True)
 
 
+def require_files(*places: tuple[Path | None, str], inputs: Sequence[Path | None] = ()) -> None:
+    """Raise ``click.UsageError``, before the minutes that the work takes, for results (each with its option; None: not
+    wanted) that cannot be written, that share a file, or that would replace one of ``inputs``."""
+    named = [(path, option) for path, option in places if path is not None]
+    for number, (path, option) in enumerate(named):
+        for other, before in named[:number]:
+            if os.path.realpath(path) == os.path.realpath(other):
+                raise click.UsageError(f"{before} and {option} both name {other}")
+    for path, _ in named:
+        if path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "a device"
+            raise click.UsageError(f"cannot write {path}: it is {what}, a file was wanted")
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise click.UsageError(f"cannot write {path}: no such folder, or no permission")
+        if any(given is not None and _is_same(path, given) for given in inputs):
+            raise click.UsageError(f"{path} is what was given: it would be replaced; name another file")
+
+
 def require_output(output: Path, paths: tuple[str, ...], model: str) -> None:
     """Raise ``click.UsageError`` where writing to ``output`` would destroy a recording of ``paths`` or the model."""
     from aasist.audio.files import AUDIO_EXTENSIONS
@@ -66,7 +85,7 @@ def require_output(output: Path, paths: tuple[str, ...], model: str) -> None:
         raise click.UsageError(f"{output} is one of the recordings: it would be replaced")
 
 
-def _is_same(output: Path, path: str) -> bool:
+def _is_same(output: Path, path: Path | str) -> bool:
     try:
         return output.samefile(path)
     except OSError:  # one of them is not there, or cannot be: a name too long, a folder that may not be entered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from aasist.cli.options import threads_option
+from aasist.cli.output import require_files
 from aasist.cli.trainingdata import data_options, sources
 from aasist.errors import MissingExtra
 
@@ -100,7 +100,9 @@ def prune(
         others = "; --importance magnitude and bn need none" if importance == "taylor" else ""
         raise click.UsageError(f"{which} hears recordings: name some (--data, or --corpus and --root){others}")
     source = checkpoint_of(model)
-    require_output(output, source)
+    if output.suffix != ".safetensors":
+        raise click.UsageError(f"a checkpoint is a .safetensors file, got -o {output}")
+    require_files((output, "-o"), inputs=(source,))
     try:
         from aasist.cli.pruning import heard, measure_of, told
         from aasist.export.prune import prune as pruned
@@ -162,18 +164,6 @@ def checkpoint_of(model: str) -> Path:
             f"({', '.join(shipped())}): an ONNX file no longer has all that is trained"
         )
     return path
-
-
-def require_output(output: Path, source: Path) -> None:
-    """Raise ``click.UsageError``, before the minutes that the work takes, where ``output`` cannot be written."""
-    if output.suffix != ".safetensors":
-        raise click.UsageError(f"a checkpoint is a .safetensors file, got -o {output}")
-    if output.exists() and not output.is_file():
-        raise click.UsageError(f"cannot write {output}: it is a folder or a device, a file was wanted")
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise click.UsageError(f"cannot write {output}: no such folder, or no permission")
-    if output.exists() and source.exists() and output.samefile(source):
-        raise click.UsageError(f"{output} is the checkpoint: it would be replaced; give -o another name")
 
 
 def say(output: Path, said: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from aasist.cli.progress import counting
-from aasist.export.channels import layers_of, width_of
+from aasist.export.channels import channel_groups, width_of
 from aasist.export.importance import Importance, by_magnitude, by_norm, by_taylor
 from aasist.export.prune import Pruned
 from aasist.model.aasist import Aasist
@@ -16,14 +16,14 @@ from aasist.model.cost import cost
 from aasist.recipe import SINC
 from aasist.training.recipe import Data
 from aasist.training.selection import training_trials
-from aasist.training.windows import Heard, drawn_windows
+from aasist.training.windows import Heard, windows_of_both_classes
 
 
 def heard(named: tuple[str, ...], model: Aasist, count: int, *, seed: int, threads: int) -> Heard:
     """Windows of the training part of what is named (``[CORPUS:]PATH`` each); says on stderr how many."""
     trials = training_trials(Data(train=named))
     with counting("hearing", count) as progress:
-        found = drawn_windows(
+        found = windows_of_both_classes(
             trials, count, model.architecture.window_samples, seed=seed, threads=threads, progress=progress
         )
     bonafide = int(found.labels.sum())
@@ -62,6 +62,6 @@ def told(before: Aasist, thin: Pruned) -> dict[str, Any]:
     # Layers of before: where a convolution around a block stays, so does what it keeps apart.
     found["channels"] = {
         str(layer): [width_of(model.architecture, layer) for model in models]
-        for layer in layers_of(before.architecture)
+        for layer in channel_groups(before.architecture)
     }
     return found

@@ -66,7 +66,10 @@ from aasist.errors import MissingExtra
 @click.option(
     "--weight-bits",
     type=click.Choice(["7", "8"]),
-    help="7 for files that run anywhere; 8 where no processor without VNNI will run them.  [default: 7 where 8 saturate here]",
+    default="7",
+    show_default=True,
+    help="7 for files that run anywhere; 8 are a little nearer to fp32, and run on processors with VNNI or ARM's dot products "
+    "alone, which this has to be one of.",
 )
 @click.option("--carry-over", metavar="COLUMN", help="Of the calibration, as in aasist calibrate.")
 @click.option("--test", metavar="SUBSET", help="Compare both models on this subset too.")
@@ -85,7 +88,7 @@ def quantize(
     tolerance: float,
     most_eer: float | None,
     every_layer: bool,
-    weight_bits: str | None,
+    weight_bits: str,
     carry_over: str | None,
     test: str | None,
     seed: int,
@@ -104,17 +107,20 @@ def quantize(
     int8 pays where processors multiply int8 faster than float (VNNI, ARM's dot products); elsewhere it saves size alone,
     and --precision fp16 does that at less cost. Exit code 1: some recordings could not be read.
     """
-    from aasist.cli.calibrate import for_development, require_places
+    from aasist.cli.calibrate import for_development
+    from aasist.cli.output import require_files
 
     if not (math.isfinite(tolerance) and tolerance > 0):
         raise click.UsageError(f"--tolerance must be a number above 0, got {tolerance}")
     if most_eer is not None and not 0 <= most_eer < 1:
         raise click.UsageError(f"--most-eer must be a fraction from 0 to below 1, got {most_eer}")
-    if precision == "fp16" and (elsewhere or weight_bits or every_layer or rest != "fp32" or most_eer is not None):
+    if precision == "fp16" and (
+        elsewhere or weight_bits != "7" or every_layer or rest != "fp32" or most_eer is not None
+    ):
         raise click.UsageError(
             "--recordings, --weight-bits, --every-layer, --rest and --most-eer go with --precision int8"
         )
-    require_places((output, "-o"), (out, "--out"), inputs=(Path(model),))
+    require_files((output, "-o"), (out, "--out"), inputs=(Path(model),))
     try:
         from aasist.cli.rounding import Choices, write_rounded
         from aasist.evaluation.tables import Table
@@ -129,7 +135,7 @@ def quantize(
         tolerance=tolerance,
         most_eer=most_eer,
         every_layer=every_layer,
-        weight_bits=None if weight_bits is None else int(weight_bits),
+        weight_bits=int(weight_bits),
         carry_over=carry_over,
         test=test,
         seed=seed,

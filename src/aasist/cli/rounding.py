@@ -28,14 +28,15 @@ from aasist.evaluation.tables import Table
 from aasist.evaluation.tally import Float64, Tally
 from aasist.export.half import halved
 from aasist.export.price import Accuracy, Price, accuracy, time_ratio
-from aasist.export.processor import weight_bits
 from aasist.export.quantize import Rounding, in_words, require_float
 from aasist.export.source import float_file
 from aasist.export.sweep import Difference, Sweep, steps, swept
 from aasist.runtime import modelfile
 from aasist.runtime.detector import Detector
 from aasist.runtime.modelfile import Calibration, ModelNotes
+from aasist.runtime.notes import REDUCED_BITS
 from aasist.runtime.onnx import OnnxSession
+from aasist.runtime.saturation import saturates
 from aasist.runtime.threads import available_threads
 from aasist.session import BONAFIDE, SPOOF, Float32
 from aasist.trials.points import drawn_together
@@ -58,7 +59,7 @@ class Choices:
     tolerance: float = 0.1
     most_eer: float | None = None
     every_layer: bool = False
-    weight_bits: int | None = None
+    weight_bits: int = REDUCED_BITS
     carry_over: str | None = None
     test: str | None = None
     seed: int = 0
@@ -83,6 +84,7 @@ class Attempt:
     content: bytes
     said: str
     sweep: Sweep | None = None
+    weight_bits: int = 0
 
 
 def write_rounded(model: str, output: Path, recordings: CorpusOptions, choices: Choices) -> Done:
@@ -91,6 +93,12 @@ def write_rounded(model: str, output: Path, recordings: CorpusOptions, choices: 
     Raises `AasistError` where the model or the recordings cannot be used; nothing is written then.
     """
     threads = choices.threads or available_threads()
+    if choices.weight_bits > REDUCED_BITS and saturates():
+        raise ModelError(
+            "precision",
+            f"sums of {choices.weight_bits}-bit weights are cut off on this processor (no VNNI), so that layers would be chosen and "
+            f"scores calibrated by what comes out wrong: take --weight-bits {REDUCED_BITS}, or quantize where the file will run",
+        )
     with tempfile.TemporaryDirectory() as name:
         source, draft = float_file(model, Path(name)), Path(name, "rounded.onnx")
         content, notes = modelfile.read(source)
@@ -103,7 +111,9 @@ def write_rounded(model: str, output: Path, recordings: CorpusOptions, choices: 
         scored = scored_trials(before, trials, root)
 
         for attempt in attempts(content, notes, windows, choices, threads):
-            rounded = replace(notes, precision=choices.precision, quantised=attempt.said, stated=())
+            rounded = replace(
+                notes, precision=choices.precision, quantised=attempt.said, weight_bits=attempt.weight_bits, stated=()
+            )
             modelfile.write(draft, attempt.content, rounded)
             after = Detector(draft, threads=threads)
             again = scored_trials(after, scored.trials, root)
@@ -154,7 +164,7 @@ def attempts(
     if windows is None:
         yield Attempt(halved(content), "weights stored as float16, turned to float32 when the model is loaded")
         return
-    bits = choices.weight_bits or weight_bits()
+    bits = choices.weight_bits
     with counting("measuring ranges", len(windows.ranges.paths)) as progress:
         rounding = Rounding(content, windows.ranges.windows, bits=bits, progress=progress)
 
@@ -176,7 +186,7 @@ def attempts(
         if choices.rest == "fp16":
             graph = halved(graph)
         said = in_words(bits, len(windows.ranges.paths), sweep.chosen, rounding.layers, choices.rest)
-        yield Attempt(graph, said, sweep)
+        yield Attempt(graph, said, sweep, bits)
         fewer = sweep.without_worst()
         if not fewer:
             return

@@ -18,7 +18,7 @@ from aasist.model.aasist import DEVIATION_FLOOR, Aasist
 from aasist.recipe import Architecture
 
 
-class Layer(NamedTuple):
+class ChannelGroup(NamedTuple):
     """Channels of one width: the inner ones of a block, or the outer ones of ``blocks`` (from 0) that are tied by sums."""
 
     blocks: tuple[int, ...]
@@ -31,11 +31,11 @@ class Layer(NamedTuple):
         return f"out of block{'s' if numbers[1:] else ''} {' and '.join(numbers)}"
 
 
-Kept = Mapping[Layer, Tensor]
+Kept = Mapping[ChannelGroup, Tensor]
 """Indices (K,), ascending, of the channels that stay, of some layers or all."""
 
 
-def layers_of(architecture: Architecture) -> tuple[Layer, ...]:
+def channel_groups(architecture: Architecture) -> tuple[ChannelGroup, ...]:
     """The layers that may lose channels, from the waveform on.
 
     With context blocks the last outer channels are none: heads share them, and their norms are over all of them.
@@ -46,21 +46,23 @@ def layers_of(architecture: Architecture) -> tuple[Layer, ...]:
             tied.append((block,))
         else:
             tied[-1] = (*tied[-1], block)
-    outer = {blocks[0]: Layer(blocks, inner=False) for blocks in (tied[:-1] if architecture.context_blocks else tied)}
+    outer = {
+        blocks[0]: ChannelGroup(blocks, inner=False) for blocks in (tied[:-1] if architecture.context_blocks else tied)
+    }
     layers = []
     for block in range(len(architecture.channels)):
-        layers.append(Layer((block,), inner=True))
+        layers.append(ChannelGroup((block,), inner=True))
         if block in outer:
             layers.append(outer[block])
     return tuple(layers)
 
 
-def width_of(architecture: Architecture, layer: Layer) -> int:
+def width_of(architecture: Architecture, layer: ChannelGroup) -> int:
     """How many channels a layer has."""
     return (architecture.inner_widths if layer.inner else architecture.channels)[layer.blocks[0]]
 
 
-def narrower(architecture: Architecture, widths: Mapping[Layer, int]) -> Architecture:
+def narrower(architecture: Architecture, widths: Mapping[ChannelGroup, int]) -> Architecture:
     """The architecture with other ``widths`` of some layers, without the norms that nothing applies."""
     channels, inner = list(architecture.channels), list(architecture.inner_widths)
     for layer, width in widths.items():

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aasist.export.channels import Layer, layers_of, width_of
+from aasist.export.channels import ChannelGroup, channel_groups, width_of
 from aasist.model.aasist import Aasist
 from aasist.model.encoder import ResidualBlock
 
-Importance = Mapping[Layer, Tensor]
+Importance = Mapping[ChannelGroup, Tensor]
 """Importance (C,) float64, 0 or more, of the channels of some layers."""
 
 MEMORY_BYTES = 1 << 29
@@ -27,7 +27,7 @@ def rows_at_once(model: Aasist) -> int:
 
 def by_taylor(
     model: Aasist, windows: Tensor, labels: Tensor, progress: Callable[[int], None] = lambda done: None
-) -> dict[Layer, Tensor]:
+) -> dict[ChannelGroup, Tensor]:
     """Windows (N, T) float32, labels (N,) int64, 1 = bona fide -> importance of every layer's channels.
 
     That of a channel is the mean over windows of ``|sum of activation x gradient|`` of the cross-entropy: to first order
@@ -36,7 +36,7 @@ def by_taylor(
     heard at a time (`MEMORY_BYTES`). ``progress`` is told how many are done.
     """
     a = model.architecture
-    totals = {layer: torch.zeros(width_of(a, layer), dtype=torch.float64) for layer in layers_of(a)}
+    totals = {layer: torch.zeros(width_of(a, layer), dtype=torch.float64) for layer in channel_groups(a)}
     rows = rows_at_once(model)
     for start in range(0, len(windows), rows):
         for layer, changes in _changes(model, windows[start : start + rows], labels[start : start + rows]).items():
@@ -45,11 +45,13 @@ def by_taylor(
     return {layer: total / len(windows) for layer, total in totals.items()}
 
 
-def _changes(model: Aasist, windows: Tensor, labels: Tensor) -> dict[Layer, Tensor]:
+def _changes(model: Aasist, windows: Tensor, labels: Tensor) -> dict[ChannelGroup, Tensor]:
     """What the loss of each window would change by, to first order, without each channel: (B, C) of every layer."""
-    seen: list[tuple[Layer, Tensor, Callable[[Tensor], Tensor]]] = []
+    seen: list[tuple[ChannelGroup, Tensor, Callable[[Tensor], Tensor]]] = []
 
-    def read(layer: Layer, reduce: Callable[[Tensor], Tensor], _: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+    def read(
+        layer: ChannelGroup, reduce: Callable[[Tensor], Tensor], _: nn.Module, given: tuple[Tensor]
+    ) -> tuple[Tensor]:
         # A view of its own for each reader: its gradient is what this one alone would lose.
         (whole,) = given
         own = whole.view_as(whole) if whole.requires_grad else whole.detach().requires_grad_()
@@ -66,21 +68,21 @@ def _changes(model: Aasist, windows: Tensor, labels: Tensor) -> dict[Layer, Tens
     finally:
         for handle in handles:
             handle.remove()
-    found: dict[Layer, Tensor] = {}
+    found: dict[ChannelGroup, Tensor] = {}
     with torch.no_grad():
         for (layer, own, reduce), gradient in zip(seen, gradients, strict=True):
             found[layer] = found.get(layer, 0) + reduce(own * gradient)
     return found
 
 
-def _readers(model: Aasist) -> list[tuple[nn.Module, Layer, Callable[[Tensor], Tensor]]]:
+def _readers(model: Aasist) -> list[tuple[nn.Module, ChannelGroup, Callable[[Tensor], Tensor]]]:
     """Each module that reads channels of a layer, and how what it is given sums up to those: (B, ...) -> (B, C)."""
     a = model.architecture
-    outer = {block: layer for layer in layers_of(a) if not layer.inner for block in layer.blocks}
-    readers: list[tuple[nn.Module, Layer, Callable[[Tensor], Tensor]]] = []
+    outer = {block: layer for layer in channel_groups(a) if not layer.inner for block in layer.blocks}
+    readers: list[tuple[nn.Module, ChannelGroup, Callable[[Tensor], Tensor]]] = []
     blocks = [block for block in model.encoder.blocks if isinstance(block, ResidualBlock)]
     for number, block in enumerate(blocks):
-        readers.append((block.conv2, Layer((number,), inner=True), _of_map))
+        readers.append((block.conv2, ChannelGroup((number,), inner=True), _of_map))
         if number - 1 in outer:
             into = outer[number - 1]
             readers += [(part, into, _of_map) for part in (block.conv1, block.shortcut) if part is not None]
@@ -112,10 +114,10 @@ def _of_statistics(start: int, shape: tuple[int, int, int], products: Tensor) ->
     return statistics.reshape(len(products), *shape).sum((1, 3))
 
 
-def by_magnitude(model: Aasist) -> dict[Layer, Tensor]:
+def by_magnitude(model: Aasist) -> dict[ChannelGroup, Tensor]:
     """Importance by weights alone: the squares of those that make a channel (Li et al., ICLR 2017, there by absolutes)."""
     found = {}
-    for layer in layers_of(model.architecture):
+    for layer in channel_groups(model.architecture):
         total = torch.zeros(width_of(model.architecture, layer), dtype=torch.float64)
         for block in layer.blocks:
             for part in ("conv1",) if layer.inner else ("conv2", "shortcut"):
@@ -126,11 +128,11 @@ def by_magnitude(model: Aasist) -> dict[Layer, Tensor]:
     return found
 
 
-def by_norm(model: Aasist) -> dict[Layer, Tensor]:
+def by_norm(model: Aasist) -> dict[ChannelGroup, Tensor]:
     """Importance by the squared scale of the batch norm behind it (Liu et al., ICCV 2017): of inner channels alone, for no
     norm follows the sums."""
     return {
         layer: model.encoder.blocks[layer.blocks[0]].norm.weight.detach().double().square().cpu()  # type: ignore[union-attr, operator]
-        for layer in layers_of(model.architecture)
+        for layer in channel_groups(model.architecture)
         if layer.inner
     }

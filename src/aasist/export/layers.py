@@ -19,7 +19,7 @@ patches for a matrix product, as in float, which does not (docs/log.md)."""
 
 
 @dataclass(frozen=True)
-class Layer:
+class GraphLayer:
     """Nodes of the graph that are rounded together: their names, and how many weights they hold."""
 
     name: str
@@ -42,7 +42,7 @@ def named(proto: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def layers_of(proto: onnx.ModelProto) -> tuple[Layer, ...]:
+def graph_layers(proto: onnx.ModelProto) -> tuple[GraphLayer, ...]:
     """The layers of a graph whose nodes are `named`, in the graph's order.
 
     What comes before the encoder's first convolution (one with a two-dimensional kernel) is the sinc layer, what comes
@@ -75,10 +75,10 @@ def layers_of(proto: onnx.ModelProto) -> tuple[Layer, ...]:
             name = "graph"
         _, nodes, weights = found.get(name, (kind, [], 0))
         found[name] = (kind, [*nodes, node.name], weights + sizes[weight][1])
-    return tuple(Layer(name, kind, tuple(nodes), weights) for name, (kind, nodes, weights) in found.items())
+    return tuple(GraphLayer(name, kind, tuple(nodes), weights) for name, (kind, nodes, weights) in found.items())
 
 
-def of_kind(layers: Iterable[Layer], kind: Kind) -> tuple[Layer, ...]:
+def of_kind(layers: Iterable[GraphLayer], kind: Kind) -> tuple[GraphLayer, ...]:
     """Those of one kind, in their order."""
     return tuple(layer for layer in layers if layer.kind == kind)
 

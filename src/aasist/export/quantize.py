@@ -27,10 +27,10 @@ from onnxruntime.quantization import (
 )
 
 from aasist.errors import ModelError
-from aasist.export.layers import WITH_WEIGHTS, Layer, layers_of, named, of_kind
-from aasist.export.processor import FULL_BITS, REDUCED_BITS
+from aasist.export.layers import WITH_WEIGHTS, GraphLayer, graph_layers, named, of_kind
 from aasist.recipe import SINC, Architecture
 from aasist.runtime.modelfile import ModelNotes
+from aasist.runtime.notes import FULL_BITS, REDUCED_BITS
 from aasist.session import Float32
 
 SUM, POOL = "Add", "MaxPool"
@@ -62,7 +62,7 @@ def require_float(content: bytes, notes: ModelNotes, what: str) -> None:
         )
 
 
-def in_words(bits: int, windows: int, layers: Iterable[Layer], of: Iterable[Layer], rest: str) -> str:
+def in_words(bits: int, windows: int, layers: Iterable[GraphLayer], of: Iterable[GraphLayer], rest: str) -> str:
     """What a model's notes say of how it was rounded: to ``bits``, by ``windows``, which ``layers`` ``of`` all."""
     chosen, every = tuple(layers), tuple(of)
     runs_on = "for any processor" if bits == REDUCED_BITS else "for processors with VNNI or ARM's dot products only"
@@ -80,20 +80,20 @@ class Rounding:
         self, content: bytes, windows: Float32, *, bits: int, progress: Callable[[int], None] | None = None
     ) -> None:
         """Measure the ranges on ``windows`` (N, T). ``bits`` of a weight: 8, or 7 for processors on which 8 saturate
-        (`processor`). ``progress`` is called with the windows done. ``ModelError`` ``precision`` for a graph without
+        (`aasist.runtime.saturation`). ``progress`` is called with the windows done. ``ModelError`` ``precision`` for a graph without
         convolutions, or whose activations are not finite on the windows."""
         if bits not in (REDUCED_BITS, FULL_BITS):
             raise ValueError(f"weights have {REDUCED_BITS} or {FULL_BITS} bits, got {bits}")
         self.bits = bits
         self._proto = onnx.shape_inference.infer_shapes(named(_folded(onnx.load_from_string(content))))
-        self.layers = layers_of(self._proto)
+        self.layers = graph_layers(self._proto)
         if not of_kind(self.layers, "convolution"):
             raise ModelError(
                 "precision", "the graph has no encoder of convolutions: int8 is for models of aasist export"
             )
         self._ranges = _ranges(self._proto, windows, progress)
 
-    def rounded(self, layers: Iterable[Layer]) -> bytes:
+    def rounded(self, layers: Iterable[GraphLayer]) -> bytes:
         """ONNX bytes with these layers in int8 and the others as they were."""
         nodes = [name for layer in layers for name in layer.nodes]
         copy = onnx.ModelProto()

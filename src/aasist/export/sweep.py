@@ -10,15 +10,15 @@ import numpy as np
 
 from aasist.evaluation.tables import Table
 from aasist.evaluation.tally import Float64
-from aasist.export.layers import Layer, of_kind
+from aasist.export.layers import GraphLayer, of_kind
 
 
 class Rounder(Protocol):
     """What `aasist.export.quantize.Rounding` is to the sweep."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[GraphLayer, ...]
 
-    def rounded(self, layers: tuple[Layer, ...]) -> bytes:
+    def rounded(self, layers: tuple[GraphLayer, ...]) -> bytes:
         """The model with these layers in int8."""
         ...
 
@@ -45,7 +45,7 @@ class Difference:
 class Sensitivity:
     """What a layer in int8, and no other, does to the llr; and what became of it."""
 
-    layer: Layer
+    layer: GraphLayer
     alone: Difference
     rounded: bool = False
 
@@ -60,16 +60,16 @@ class Sweep:
     windows: int
 
     @property
-    def chosen(self) -> tuple[Layer, ...]:
+    def chosen(self) -> tuple[GraphLayer, ...]:
         """The layers in int8."""
         return tuple(one.layer for one in self.layers if one.rounded)
 
-    def without_worst(self) -> tuple[Layer, ...]:
+    def without_worst(self) -> tuple[GraphLayer, ...]:
         """The chosen layers but the one that does most alone."""
         worst = max((one for one in self.layers if one.rounded), key=lambda one: one.alone.mean)
         return tuple(layer for layer in self.chosen if layer != worst.layer)
 
-    def rounding(self, layers: tuple[Layer, ...], together: Difference) -> Sweep:
+    def rounding(self, layers: tuple[GraphLayer, ...], together: Difference) -> Sweep:
         """The same with another choice."""
         return replace(
             self, layers=tuple(replace(one, rounded=one.layer in layers) for one in self.layers), together=together
@@ -123,7 +123,7 @@ def swept(
     """
     done = 0
 
-    def difference(layers: tuple[Layer, ...]) -> Difference:
+    def difference(layers: tuple[GraphLayer, ...]) -> Difference:
         nonlocal done
         found = Difference.of(llrs_of(rounder.rounded(layers)), reference)
         done += 1

@@ -41,7 +41,7 @@ class Drawn:
         )
 
 
-def drawn_windows(
+def windows_of_speech(
     paths: Sequence[Path | str],
     wanted: int,
     *,

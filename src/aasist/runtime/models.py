@@ -17,6 +17,7 @@ from aasist.recipe import Architecture
 from aasist.runtime import irfile, modelfile
 from aasist.runtime.modelfile import ModelNotes
 from aasist.runtime.runtimes import AUTO, open_session, precision_in
+from aasist.runtime.saturation import require_whole_sums
 from aasist.runtime.threads import Division, divided
 from aasist.runtime.verdict import ModelIdentity
 from aasist.session import Session
@@ -100,6 +101,7 @@ def _open_file(path: Path, expected_sha256: str | None, threads: int, runtime: s
         raise ModelError("altered_model", f"{path}: not the file that this version ships: reinstall aasist")
     division = divided(threads, _window_bytes(notes))
     try:
+        require_whole_sums(notes)
         session = open_session(
             content,
             notes=notes,

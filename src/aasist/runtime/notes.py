@@ -17,6 +17,8 @@ FORMAT = 1
 """Version of the notes; a file with a newer one needs a newer ``aasist``."""
 MOST_WINDOW_SAMPLES = 1 << 24
 """17 minutes; a batch of such windows still fits into memory."""
+FULL_BITS, REDUCED_BITS = 8, 7
+"""Of an int8 weight (`aasist.runtime.saturation`)."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
@@ -77,6 +79,8 @@ class ModelNotes:
     licence: str = ""
     quantised: str = ""
     """How weights and activations were rounded, which layers stayed float, and by what windows."""
+    weight_bits: int = 0
+    """Of the int8 weights; 0: it has none."""
     stated: tuple[StatedFor, ...] = ()
     """What holds in other precisions than ``precision``, for which calibration and thresholds above were chosen."""
     format: int = FORMAT
@@ -91,6 +95,7 @@ class ModelNotes:
             "sample_rate": self.sample_rate == SAMPLE_RATE,
             "pooling": self.pooling == "mean",
             "precision": self.precision in PRECISIONS,
+            "weight_bits": self.weight_bits in (0, REDUCED_BITS, FULL_BITS),
         }
         for key, met in expected.items():
             if not met:
@@ -154,6 +159,8 @@ class ModelNotes:
         values = asdict(self)
         if not self.stated:  # so that older versions, which refuse what they do not know, read the file too
             del values["stated"]
+        if not self.weight_bits:
+            del values["weight_bits"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
