@@ -13,8 +13,8 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from aasist import wire
 from aasist.errors import ModelError
-from aasist.runtime import wire
 from aasist.runtime.notes import FULL_BITS, REDUCED_BITS, ModelNotes
 
 CHANNELS, WIDTH, TAPS = 16, 32, 3
