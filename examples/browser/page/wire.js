@@ -1,4 +1,4 @@
-// Protobuf's wire format, as far as a model file's metadata needs it: the twin of aasist/runtime/wire.py.
+// Protobuf's wire format, as far as a model file's metadata needs it: the twin of aasist/wire.py.
 
 import { Refusal } from "./errors.js";
 
