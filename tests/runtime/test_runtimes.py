@@ -66,9 +66,9 @@ def test_auto_is_what_a_file_is_made_for(content: bytes, expected: str) -> None:
 
 
 def test_auto_takes_openvino_for_onnx_where_there_is_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "installed", lambda: ("openvino", "torch"))
+    monkeypatch.setattr(runtimes, "is_installed", lambda runtime: runtime != "onnxruntime")
     assert runtime_for(b"\x08\x0a") == "openvino"
-    monkeypatch.setattr(runtimes, "installed", tuple)
+    monkeypatch.setattr(runtimes, "is_installed", lambda runtime: False)
     with pytest.raises(ModelError, match="pip install onnxruntime"):
         runtime_for(b"\x08\x0a")
 

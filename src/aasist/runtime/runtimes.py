@@ -26,7 +26,12 @@ _EXTRAS = {"openvino": "openvino", "torch": "train"}
 
 def installed() -> tuple[str, ...]:
     """Those of `RUNTIMES` whose packages are here; none is imported."""
-    return tuple(name for name in RUNTIMES if all(find_spec(package) is not None for package in _PACKAGES[name]))
+    return tuple(name for name in RUNTIMES if is_installed(name))
+
+
+def is_installed(runtime: str) -> bool:
+    """Whether the packages of one of `RUNTIMES` are here."""
+    return all(find_spec(package) is not None for package in _PACKAGES[runtime])
 
 
 def precisions(runtime: str) -> tuple[str, ...]:
@@ -61,7 +66,7 @@ def runtime_for(content: bytes, runtime: str = AUTO) -> str:
             "(.safetensors, .pth)",
         )
     elif runtime == AUTO:
-        chosen = next((name for name in RUNTIMES[:2] if name in installed()), "onnxruntime")
+        chosen = next(filter(is_installed, RUNTIMES[:2]), "onnxruntime")
     else:
         chosen = runtime
     require_installed(chosen)
@@ -70,7 +75,7 @@ def runtime_for(content: bytes, runtime: str = AUTO) -> str:
 
 def require_installed(runtime: str) -> None:
     """`MissingExtra` that names the extra where a runtime's packages are not here."""
-    if runtime in installed():
+    if is_installed(runtime):
         return
     if runtime not in _EXTRAS:
         raise ModelError("runtime", f"{runtime} is not installed: pip install {runtime}")
