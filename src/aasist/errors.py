@@ -38,3 +38,8 @@ class MissingExtra(AasistError):
             "missing_extra", f"{what} needs the extra {extra!r}: pip install '.[{extra}]' in the folder of aasist"
         )
         self.extra = extra
+
+
+def one_line(said: object, most: int = 200) -> str:
+    """What an error of another's code says, in one line of at most so many characters, to stand in one of ours."""
+    return " ".join(str(said).split())[:most]

@@ -16,7 +16,7 @@ from typing import Any
 from aasist.bench.child import Say
 from aasist.bench.layers import Layers, convolution_gflop, layers_of, product_gflop
 from aasist.bench.opening import noise
-from aasist.errors import AasistError
+from aasist.errors import AasistError, one_line
 from aasist.runtime import modelfile
 
 RUNS, WARM_UP = 12, 3
@@ -115,23 +115,20 @@ def _shapes(told: list[dict[str, list[int]]]) -> list[list[int]]:
 
 def openvino_nodes(content: bytes, layers: Layers, window: Any, precision: str, threads: int) -> list[Node]:
     """By OpenVINO's counters."""
-    from aasist.bench.peaks import openvino_settings
-    from aasist.runtime.openvino import core
+    from aasist.runtime.openvino import core, settings
 
     try:
         model = core().read_model(content)
         model.reshape({"waveform": list(window.shape)})  # as the session does
-        settings = {**openvino_settings(precision, threads), "PERF_COUNT": True}
-        request = core().compile_model(model, "CPU", settings).create_infer_request()
+        counted = {**settings(precision, threads), "PERF_COUNT": True}
+        request = core().compile_model(model, "CPU", counted).create_infer_request()
         taken: dict[str, list[float]] = {}
         for turn in range(WARM_UP + RUNS):
             request.infer({"waveform": window})
             for told in request.profiling_info if turn >= WARM_UP else ():
                 taken.setdefault(told.node_name, []).append(1000 * told.real_time.total_seconds())
     except RuntimeError as error:
-        raise AasistError(
-            "bench", f"OpenVINO cannot profile the model: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise AasistError("bench", f"OpenVINO cannot profile the model: {one_line(error)}") from error
     nodes, place = [], 0
     for name, milliseconds in taken.items():
         known = layers.known(name)

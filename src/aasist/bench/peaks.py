@@ -88,18 +88,8 @@ def _numpy_gflops() -> float:
     return best_rate(lambda: np.matmul(one, other, out=out), 2 * SIDE**3 / 1e9)
 
 
-def openvino_settings(precision: str, threads: int) -> dict[str, Any]:
-    """What OpenVINO is told in our sessions: one run at a time, on so many threads, in this precision and no other."""
-    return {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,
-    }
-
-
 def _openvino_gflops(precision: str, threads: int) -> float:
-    from aasist.runtime.openvino import core
+    from aasist.runtime.openvino import core, settings
 
     processor = core()  # before the package itself is imported, which it keeps quiet
     import openvino as ov
@@ -107,7 +97,7 @@ def _openvino_gflops(precision: str, threads: int) -> float:
 
     one = ops.parameter([SIDE, SIDE], np.float32)
     product = ops.matmul(one, ops.constant(np.full((SIDE, SIDE), 0.25, np.float32)), False, False)
-    compiled = processor.compile_model(ov.Model([product], [one]), "CPU", openvino_settings(precision, threads))
+    compiled = processor.compile_model(ov.Model([product], [one]), "CPU", settings(precision, threads))
     request = compiled.create_infer_request()
     request.set_input_tensor(ov.Tensor(np.full((SIDE, SIDE), 0.5, np.float32)))
     return best_rate(request.infer, 2 * SIDE**3 / 1e9)

@@ -17,6 +17,7 @@ from aasist.cli.options import (
     corpus_options,
     key_options,
     runtime_options,
+    threads_option,
 )
 from aasist.cli.output import require_files
 
@@ -72,7 +73,7 @@ for evaluation, the map and the threshold would bend the measure."""
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Draw the reliability before and after (PNG; extra: plots)."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+@threads_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 def calibrate(
     scores: Path | None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aasist.cli.find import STANDARD_INPUT, Found, find
-from aasist.cli.options import MODEL_HELP, RuntimeOptions, runtime_options
+from aasist.cli.options import MODEL_HELP, RuntimeOptions, runtime_options, threads_option
 from aasist.cli.output import JsonLines, require_output
 from aasist.errors import AasistError, AudioError
 
@@ -69,7 +69,7 @@ class Threshold(click.ParamType[float | str]):
     help="On llr: below it is a spoof. A number, or an operating point of the model, such as eer or miss-1 (aasist models "
     "names them).  [default: the model's, 0]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="[default: all that the process may use]")
+@threads_option
 @click.option("--channel", type=click.IntRange(min=0), help="One channel, from 0.  [default: the mean of all]")
 @click.option(
     "--max-seconds",

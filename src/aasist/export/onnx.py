@@ -15,7 +15,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.export.comparison import CHECKED_LENGTHS, Runs, compare, proof
 from aasist.export.folding import folded
 from aasist.model import checkpoint
@@ -101,7 +101,7 @@ def to_onnx(model: Aasist) -> onnx.ModelProto:
     except Exception as error:  # whatever the exporter meets in code that is not ours
         if model.speech_encoder is None:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ModelError(
             "export",
             f"PyTorch's exporter cannot write the speech encoder {model.speech_encoder.facts}: {reason}; run the checkpoint "

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aasist import wire
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.export.comparison import compare, proof
 from aasist.recipe import Architecture
 from aasist.runtime import irfile, modelfile
@@ -38,7 +38,7 @@ def export_ir(
         # Without metadata: the reader would copy it, and an old digest with it, into what it writes.
         model = core().read_model(b"".join(raw for key, raw in modelfile.entries(onnx) if key is None))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise ModelError("export", f"OpenVINO cannot read the graph: {reason}{modelfile.remedy(onnx)}") from error
     model.set_rt_info(notes.to_json(), irfile.NOTES_PATH)
     model.set_rt_info(irfile.NO_DIGEST, irfile.DIGEST_PATH)

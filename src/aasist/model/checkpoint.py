@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from aasist import files
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.model.aasist import Aasist
 from aasist.model.speech_encoder import EncoderFacts, SpeechEncoder, find_encoder
 from aasist.model.speech_front import require_dimensions
@@ -117,7 +117,7 @@ def load(path: Path | str, encoder: SpeechEncoder | None = None) -> Aasist:
         architecture, state, facts = _read_safetensors(path)
         return _built(architecture, state, _encoder(architecture, facts, encoder))
     except ModelError as error:
-        raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
+        raise ModelError(error.code, f"{path}: {one_line(error.message, most=400)}") from error
 
 
 def architecture_of(path: Path | str) -> Architecture:
@@ -128,7 +128,7 @@ def architecture_of(path: Path | str) -> Architecture:
     try:
         return (_read_safetensors if path.suffix == ".safetensors" else _read_published)(path)[0]
     except ModelError as error:
-        raise ModelError(error.code, f"{path}: {_one_line(error.message)}") from error
+        raise ModelError(error.code, f"{path}: {one_line(error.message, most=400)}") from error
 
 
 def _encoder(
@@ -157,7 +157,7 @@ def _built(architecture: Architecture, state: dict[str, Tensor], encoder: Speech
         model = Aasist(architecture, encoder)
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        reason = _one_line(str(error))
+        reason = one_line(str(error), most=400)
         raise ModelError("checkpoint", f"the weights do not fit {architecture.name}: {reason}") from error
     broken = [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]
     if broken:
@@ -193,7 +193,3 @@ def _read_published(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
     light = width is not None and width.shape[:1] == AASIST_L.channels[-1:]
     # Temperatures and pooling ratios are not in the weights; the two published widths tell them.
     return (AASIST_L if light else AASIST), state
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:400]

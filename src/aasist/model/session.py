@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.model import checkpoint
 from aasist.session import Float32
 
@@ -42,7 +42,7 @@ class TorchSession:
             with torch.inference_mode(), without_tf32():
                 logits: Float32 = self.model(torch.from_numpy(windows).to(self.device)).cpu().numpy()
         except RuntimeError as error:
-            raise ModelError("model", f"PyTorch cannot run the model: {' '.join(str(error).split())[:200]}") from error
+            raise ModelError("model", f"PyTorch cannot run the model: {one_line(error)}") from error
         return logits
 
 

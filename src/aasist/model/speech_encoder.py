@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 
 FOLDERS = "AASIST_ENCODERS"
 """Environment variable with the folders that are searched, each that of an encoder or one that holds such folders."""
@@ -192,7 +192,7 @@ def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ModelError("encoder", f"{folder}: no {name} in it: not the folder of a speech encoder") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError("encoder", f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+        raise ModelError("encoder", f"{path}: cannot be read: {one_line(error)}") from error
     if not isinstance(values, dict):
         raise ModelError("encoder", f"{path}: wanted a JSON object, got {type(values).__name__}")
     return values

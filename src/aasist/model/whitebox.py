@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.model import checkpoint
 from aasist.model.perturbation import REACH, climbed, radii, started
 from aasist.model.training_form import prepared
@@ -126,9 +126,7 @@ class WhiteBox:
                 try:
                     logits = self._form(windows)
                 except RuntimeError as error:
-                    raise ModelError(
-                        "model", f"PyTorch cannot run the model: {' '.join(str(error).split())[:200]}"
-                    ) from error
+                    raise ModelError("model", f"PyTorch cannot run the model: {one_line(error)}") from error
                 margins = (logits[:, BONAFIDE] - logits[:, SPOOF]).sum() / len(where)
             total += float(margins.detach().double())
             if with_gradient:

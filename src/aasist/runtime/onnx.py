@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from aasist.errors import ModelError
+from aasist.errors import ModelError, one_line
 from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
@@ -25,7 +25,7 @@ class OnnxSession:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common class but Exception
             raise ModelError(
-                "model", f"ONNX Runtime cannot load the model: {_one_line(error)}{remedy(model)}"
+                "model", f"ONNX Runtime cannot load the model: {one_line(error)}{remedy(model)}"
             ) from error
         inputs = [node.name for node in self._session.get_inputs()]
         outputs = [node.name for node in self._session.get_outputs()]
@@ -37,11 +37,7 @@ class OnnxSession:
         try:
             (logits,) = self._session.run(["logits"], {"waveform": np.ascontiguousarray(windows, dtype=np.float32)})
         except Exception as error:  # as above
-            raise ModelError("model", f"ONNX Runtime cannot run the model: {_one_line(error)}") from error
+            raise ModelError("model", f"ONNX Runtime cannot run the model: {one_line(error)}") from error
         if logits.shape != (len(windows), 2):
             raise ModelError("model", f"expected logits of shape ({len(windows)}, 2), got {logits.shape}")
         return np.asarray(logits, dtype=np.float32)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

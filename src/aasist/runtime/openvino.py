@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aasist.errors import MissingExtra, ModelError
+from aasist.errors import MissingExtra, ModelError, one_line
 from aasist.runtime.modelfile import remedy
 from aasist.session import Float32
 
@@ -50,6 +50,18 @@ OTHER_LENGTHS = 4
 """Of windows, beside the model's own, that stay compiled; one takes half a second of processor time to compile."""
 
 
+def settings(precision: str, threads: int, runs: int = 1) -> dict[str, Any]:
+    """What OpenVINO is told: ``runs`` at a time, each on so many threads, in this precision and no other."""
+    kinds = imported().Type
+    return {
+        "INFERENCE_PRECISION_HINT": kinds.bf16 if precision == "bf16" else kinds.f32,
+        "NUM_STREAMS": runs,
+        "INFERENCE_NUM_THREADS": runs * threads,
+        # Threads pinned to cores that the process may not use, or shares, are worse than threads that wander.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
 class OpenVinoSession:
     """Windows (B, T) -> logits (B, 2) on the processor, in the precision that was asked for and no other.
 
@@ -65,17 +77,9 @@ class OpenVinoSession:
         self, model: bytes, weights: bytes = b"", *, precision: str, threads: int, runs: int = 1, window_samples: int
     ) -> None:
         """``runs`` calls compute at a time, each on ``threads`` threads; further ones wait."""
-        openvino = imported()
         self.precision = precision
         self._window_samples, self._runs = window_samples, runs
-        hint = openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
-        self._properties = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "NUM_STREAMS": runs,
-            "INFERENCE_NUM_THREADS": runs * threads,
-            # Threads pinned to cores that the process may not use, or shares, are worse than threads that wander.
-            "ENABLE_CPU_PINNING": False,
-        }
+        self._properties = settings(precision, threads, runs)
         self._content = (model, weights)
         self._lock = threading.Lock()
         self._others: OrderedDict[int, _Requests] = OrderedDict()
@@ -91,7 +95,7 @@ class OpenVinoSession:
         try:
             rows = [requests.infer(windows[row : row + 1]) for row in range(len(windows))]
         except RuntimeError as error:
-            raise ModelError("model", f"OpenVINO cannot run the model: {_one_line(error)}") from error
+            raise ModelError("model", f"OpenVINO cannot run the model: {one_line(error)}") from error
         logits = np.concatenate(rows) if rows else np.zeros((0, 2), np.float32)
         if logits.shape != (len(windows), 2):
             raise ModelError("model", f"expected logits of shape ({len(windows)}, 2), got {logits.shape}")
@@ -127,7 +131,7 @@ class OpenVinoSession:
             compiled = core().compile_model(model, "CPU", self._properties)
         except RuntimeError as error:
             raise ModelError(
-                "model", f"OpenVINO cannot load the model: {_one_line(error)}{remedy(self._content[0])}"
+                "model", f"OpenVINO cannot load the model: {one_line(error)}{remedy(self._content[0])}"
             ) from error
         wanted, got = self._properties["INFERENCE_PRECISION_HINT"], compiled.get_property("INFERENCE_PRECISION_HINT")
         if wanted != got:
@@ -168,7 +172,3 @@ class _Requests:
             return logits
         finally:
             self._free.put(request)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

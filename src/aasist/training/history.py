@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aasist.errors import one_line
 from aasist.keys import values_of
 from aasist.training.recipe import Recipe, in_full, is_identity
 from aasist.training.run import METRICS, RECIPE, STATE, RunError, recipe_of
@@ -72,7 +73,7 @@ def read_history(folder: Path) -> History:
             max(progress.seconds, lines[-1]["machine"]["seconds"] if lines else 0.0),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError("state", f"{path}: not the log of a run: {' '.join(str(error).split())[:200]}") from error
+        raise RunError("state", f"{path}: not the log of a run: {one_line(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from aasist.errors import AasistError
+from aasist.errors import AasistError, one_line
 from aasist.model.aasist import Aasist
 from aasist.model.speech_encoder import SpeechEncoder
 from aasist.model.training_form import prepared
@@ -119,7 +119,7 @@ class Training:
                     self.average.tensors[name].copy_(tensor)
                 self.average.count = self.progress.averaged
         except (RuntimeError, KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise AasistError("state", f"{source}: the state does not fit the recipe: {reason}") from error
         self.faults = Faults(len(self.selected.trials), self.recipe.loading.faults, self.progress.faults)
 

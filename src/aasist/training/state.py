@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from aasist.errors import AasistError
+from aasist.errors import AasistError, one_line
 
 FACTS = "aasist.state"
 """Key of the metadata that holds the `Progress` as JSON."""
@@ -86,7 +86,7 @@ def _progress(head: bytes) -> Progress:
 
 
 def _none(source: str, error: Exception) -> AasistError:
-    return AasistError("state", f"{source}: not the state of a run: {' '.join(str(error).split())[:200]}")
+    return AasistError("state", f"{source}: not the state of a run: {one_line(error)}")
 
 
 def named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

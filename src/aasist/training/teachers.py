@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aasist.errors import AasistError
+from aasist.errors import AasistError, one_line
 from aasist.keys import RecipeError
 from aasist.model import checkpoint
 from aasist.model.training_form import prepared
@@ -78,7 +78,7 @@ def _checked(model: str, precision: Precision, shortest_samples: int) -> Teacher
             probe = 0.1 * torch.randn(1, shortest_samples, generator=torch.Generator().manual_seed(0))
             teacher.hear(probe.to(precision.device))
     except (AasistError, RuntimeError) as error:
-        said = error.message if isinstance(error, AasistError) else " ".join(str(error).split())[:200]
+        said = error.message if isinstance(error, AasistError) else one_line(error)
         raise RecipeError(f"teachers.models: {said if model in said else f'{model}: {said}'}") from error
     if needed > shortest_samples:
         raise RecipeError(
