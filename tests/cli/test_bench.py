@@ -30,7 +30,7 @@ KEYS = {
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """An install without torch, and without the reference that it would bring."""
-    monkeypatch.setattr(runtimes, "installed", lambda: ("onnxruntime",))
+    monkeypatch.setattr(runtimes, "is_installed", lambda runtime: runtime == "onnxruntime")
     monkeypatch.setitem(sys.modules, "aasist.export.exact", None)
 
 
@@ -76,7 +76,7 @@ def test_the_roofline_stands_below_the_table(
     from aasist.bench import survey
     from aasist.bench.peaks import Peaks
 
-    monkeypatch.setattr(runtimes, "installed", lambda: ("onnxruntime",))
+    monkeypatch.setattr(runtimes, "is_installed", lambda runtime: runtime == "onnxruntime")
     monkeypatch.setattr(survey, "peaks", lambda threads, *_: Peaks(threads, {"fp32": 50.0}, 10.0))
     outcome = invoke(capsys, "bench", small_onnx, "--rounds", 1)
     assert (outcome.code, outcome.err) == (0, [])

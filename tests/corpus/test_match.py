@@ -131,6 +131,12 @@ def test_speech_of_any_length_takes_its_partners_length_silences_and_level(
     assert abs(silences(made)[0] - silences(partner)[0]) < 4_000
 
 
+def test_speech_that_ends_abruptly_does_not_ring_in_the_silence_before_it() -> None:
+    made = np.zeros(SAMPLE_RATE, np.float32)
+    made[SAMPLE_RATE // 2 :] = np.sin(2 * np.pi * 90 * np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE + 1.0)
+    assert rms(without_rumble(made)[: SAMPLE_RATE // 20]) < 1e-2 * rms(made)
+
+
 def test_the_noise_beneath_is_that_of_the_partners_pauses() -> None:
     partner = low_passed(voice(8, 3.0, noise=3e-3, lead=0.4, trail=0.4), 5_000)
     noise = noise_like(partner, np.random.default_rng(0))

@@ -155,10 +155,14 @@ def matched_copy(copy: Float32, partner: Float32) -> Float32:
 
 
 def without_rumble(samples: Float32) -> Float32:
-    """Samples (N,) with nothing below `RUMBLE_HZ`."""
-    spectrum = np.fft.rfft(samples)
-    spectrum[: int(np.ceil(RUMBLE_HZ * len(samples) / SAMPLE_RATE))] = 0.0
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    """Samples (N,) with nothing below `RUMBLE_HZ`.
+
+    Followed by their mirror image for it, so that an end in speech does not ring at the beginning.
+    """
+    mirrored = np.concatenate((samples, samples[::-1]))
+    spectrum = np.fft.rfft(mirrored)
+    spectrum[: int(np.ceil(RUMBLE_HZ * len(mirrored) / SAMPLE_RATE))] = 0.0
+    return np.fft.irfft(spectrum, len(mirrored))[: len(samples)].astype(np.float32)
 
 
 @dataclass(frozen=True)
