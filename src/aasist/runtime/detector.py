@@ -17,11 +17,12 @@ from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
 from aasist.parallel import in_order
+from aasist.runtime.hysteresis import merged
 from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.notes import PRECISIONS
 from aasist.runtime.runtimes import AUTO, RUNTIMES
 from aasist.runtime.threads import available_threads
-from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
+from aasist.runtime.verdict import Label, Note, Span, Verdict, score_of, unjudged
 from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32
 
 Float64 = NDArray[np.float64]
