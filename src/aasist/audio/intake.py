@@ -102,9 +102,7 @@ class Intake:
         if self.channels and channels != self.channels:
             raise AudioError("channels", f"the stream has {self.channels} channels, got a piece with {channels}")
         if self._channel is not None and not 0 <= self._channel < channels:
-            raise AudioError(
-                "channel", f"channel {self._channel} was asked for, the stream has 0 to {channels - 1}"
-            )
+            raise AudioError("channel", f"channel {self._channel} was asked for, the stream has 0 to {channels - 1}")
         if not np.all(np.abs(frames) <= MAX_MAGNITUDE):  # false for NaN as well
             raise AudioError("not_finite", "the piece holds samples that are NaN, infinite or beyond any scale")
 

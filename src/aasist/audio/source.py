@@ -44,7 +44,7 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, limits: ReadL
         raise TypeError(
             f"a recording is a path, bytes, a binary file object or (samples, rate); got {type(source).__name__}"
         )
-    if _is_seekable(source):
+    if is_seekable(source):
         return _sized(source, limits, ours=False)
     return _sized(spool(source, limits), limits, ours=True)
 
@@ -80,7 +80,8 @@ def _require_regular(status: os.stat_result) -> None:
         )
 
 
-def _is_seekable(file: IO[bytes]) -> bool:
+def is_seekable(file: IO[bytes]) -> bool:
+    """Whether a file object can be read from its start again."""
     try:
         return bool(file.seekable())
     except (AttributeError, ValueError):

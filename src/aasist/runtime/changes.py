@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 DRIFT_LLR = 0.5
 """Half of the least change that is looked for. Less is taken for the voice's own wandering."""
@@ -21,6 +22,11 @@ class Found:
     since: float
     before: float
     after: float
+
+    @property
+    def toward(self) -> Literal["bonafide", "spoof"]:
+        """The class that the windows came nearer to."""
+        return "spoof" if self.after < self.before else "bonafide"
 
 
 @dataclass

@@ -99,9 +99,11 @@ class Course:
         """One step of the grid."""
         self._take(heard, speech)
         yield from self._all_scored(self._placer.push(heard, speech))
-        if not self._pool.count and (window := self._placer.unfinished()) is not None:
-            if window.speech_samples >= MIN_SPEECH_SECONDS * SAMPLE_RATE:
-                yield self._provisional(window)
+        if self._pool.count:
+            return
+        window = self._placer.unfinished()
+        if window is not None and window.speech_samples >= MIN_SPEECH_SECONDS * SAMPLE_RATE:
+            yield self._provisional(window)
 
     def _take(self, heard: Float32, speech: Mask) -> None:
         self._meter.push(heard, speech)
@@ -132,8 +134,7 @@ class Course:
         change = self._changes.push(end, llr)
         if change is not None:
             self._pool.forget(change.after)
-            toward = "spoof" if change.after < change.before else "bonafide"
-            self._found.append(Change(self._time, change.since, toward, change.before, change.after))
+            self._found.append(Change(self._time, change.since, change.toward, change.before, change.after))
             yield self._found[-1]
 
     def _running(self) -> RunningScore:

@@ -90,5 +90,4 @@ class Final(Event):
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict's object of the contract, between ``type`` and ``changes``."""
-        changes = [{key: value for key, value in asdict(change).items()} for change in self.changes]
-        return {"type": self.type, **self.verdict.to_dict(), "changes": changes}
+        return {"type": self.type, **self.verdict.to_dict(), "changes": [asdict(change) for change in self.changes]}
