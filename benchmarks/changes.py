@@ -29,7 +29,7 @@ from footer import as_given, footer
 
 TABLE = Path(__file__).parents[1] / "docs" / "changes-table.md"
 CALL_SECONDS, HALF_SECONDS = 20.0, 10.0
-DRIFTS, THRESHOLDS = (0.25, 0.5, 1.0), (4.0, 6.0, 8.0, 12.0, 16.0)
+DRIFTS, THRESHOLDS = (0.5, 1.0, 1.5), (4.0, 8.0, 12.0, 16.0)
 LATE_SECONDS = 10.0
 """A change found later than this behind it is not found."""
 
