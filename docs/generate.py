@@ -35,12 +35,14 @@ from aasist.runtime.models import DEFAULT_MODEL
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
+    "docs/cascade.md",
     "docs/cli.md",
     "docs/corpus.md",
     "docs/evaluation.md",
     "docs/model-card.md",
     "docs/model.md",
     "docs/performance.md",
+    "docs/streaming.md",
     "docs/training.md",
 )
 CARD = ROOT / "docs" / "model-card"
@@ -398,6 +400,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "augmentation": written("augmentation-table.md"),
     "graph": written("graph-table.md"),
     "pruning": written("pruning-table.md"),
+    "cascade": written("cascade-table.md"),
+    "changes": written("changes-table.md"),
 }
 
 
