@@ -15,11 +15,11 @@ from aasist.errors import AasistError
 from aasist.service import problems, schemas
 from aasist.service.guards import Guards
 from aasist.service.logs import LOG
-from aasist.service.routes import detect, health, jobs, models, verdicts
+from aasist.service.routes import detect, health, jobs, models, streams, verdicts
 from aasist.service.service import Service
 from aasist.service.settings import Settings
 
-ROUTERS: tuple[APIRouter, ...] = (detect.router, jobs.router, verdicts.router, models.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (detect.router, jobs.router, verdicts.router, streams.router, models.router, health.router)
 """One a file; what is added to them is served."""
 
 ABOUT = """Tells recorded human speech from synthetic, converted or cloned speech. A score is evidence, not proof.

@@ -33,6 +33,10 @@ class Metrics:
         self.webhooks = Counter("aasist_webhooks", "Attempts to deliver a webhook.", ["outcome"], **counter)
         self.windows = Counter("aasist_windows", "Windows scored.", **counter)
         self.run_seconds = Histogram("aasist_run_seconds", "Of the model.", buckets=_SECONDS, **counter)
+        self.streams_ended = Counter("aasist_streams_ended", "Live streams that ended.", ["outcome"], **counter)
+        self.stream_delay = Histogram(
+            "aasist_stream_delay_seconds", "From audio of a live stream to its events.", buckets=_SECONDS, **counter
+        )
         self.in_flight = self._gauge("aasist_uploads_in_flight", "Uploads being received or judged.")
         self.waiting = self._gauge("aasist_runs_waiting", "Runs that wait for the model.")
         self.streams = self._gauge("aasist_streams", "Live streams.")
