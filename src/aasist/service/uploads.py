@@ -14,6 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from aasist.errors import one_line
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 
@@ -197,6 +198,9 @@ class _Form:
     def _on_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        if b"filename" in options and self._name != "file":
+            found = one_line(repr(self._name), 40)
+            raise Problem(400, "missing_file", f"the recording must be in the form's field 'file', a file came in {found}")
         if self._name == "file":
             if self._found:
                 raise _broken("it has more than one field 'file'; send one recording a request")
