@@ -146,7 +146,9 @@ class Conversation:
             message = received.get("text") or ""
         most = self._settings.stream_frame_bytes
         if len(message) > most:
-            raise Problem(413, "frame_too_large", f"a message may have {most:,} bytes, got {len(message):,}: send less at a time")
+            raise Problem(
+                413, "frame_too_large", f"a message may have {most:,} bytes, got {len(message):,}: send less at a time"
+            )
         return message
 
     async def _judge(self, stream: LiveStream, inbox: Inbox, principal: Principal) -> None:

@@ -62,7 +62,9 @@ class Notifier:
                 if self._closing.wait(wait):
                     break
                 outcome = webhooks.deliver(url, body, secret, self._settings)
-                self._metrics.webhooks.labels(outcome if outcome in ("delivered", "gone", "refused") else "failed").inc()
+                self._metrics.webhooks.labels(
+                    outcome if outcome in ("delivered", "gone", "refused") else "failed"
+                ).inc()
                 if outcome in ("delivered", "gone", "refused"):
                     break
         finally:
