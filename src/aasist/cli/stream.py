@@ -24,7 +24,7 @@ PIECE_BYTES = 1 << 16
 
 
 @click.command()
-@click.argument("source", default=STANDARD_INPUT, metavar="[-|PATH]")
+@click.argument("source", metavar="-|PATH")
 @click.option("--sample-rate", type=click.IntRange(4_000, 192_000), help="Of raw PCM on standard input, in Hz.")
 @click.option(
     "--encoding",

@@ -67,8 +67,9 @@ class Course:
 
     def push(self, samples: Float32) -> Iterator[Event]:
         """Take samples (n,); the events that they complete, to be exhausted before the next push."""
-        self._waiting.append(samples)
-        self._waiting_samples += len(samples)
+        if len(samples):
+            self._waiting.append(samples)
+            self._waiting_samples += len(samples)
         if self._waiting_samples < HOP_SAMPLES:
             return
         joined = np.concatenate(self._waiting)
