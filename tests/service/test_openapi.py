@@ -23,6 +23,7 @@ EXAMPLES = int(os.environ.get("AASIST_SCHEMA_EXAMPLES", "15"))
 DOCUMENT = create_app(Settings(requests_per_minute=0)).openapi()
 SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(DOCUMENT)))
 
+
 @schemathesis.serializer("audio/*", "video/*")
 def as_it_is(context, value):
     return value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -67,7 +68,7 @@ def test_it_is_openapi_3_1_and_every_answer_is_described():
                     assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
     text = json.dumps(DOCUMENT)
     assert "HTTPValidationError" not in text
-    for reference in set(part.split('"')[0] for part in text.split('"$ref": "')[1:]):
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "')[1:]}:
         assert reference.rpartition("/")[2] in DOCUMENT["components"]["schemas"]
 
 
