@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from aasist.service.judge import Given, Judge
 from aasist.service.jobs import ORPHAN_SECONDS
+from aasist.service.judge import Given, Judge
 
 from .test_detect import form, problem
 from .test_webhooks import receiver

@@ -41,7 +41,14 @@ def jobs(engine):
 
 def job(identity: str, **given) -> StoredJob:
     fresh = StoredJob(
-        id=identity, node=NODE, key_id=None, status="queued", created_at=time.time(), name="call.wav", bytes=5, timeline=False
+        id=identity,
+        node=NODE,
+        key_id=None,
+        status="queued",
+        created_at=time.time(),
+        name="call.wav",
+        bytes=5,
+        timeline=False,
     )
     return replace(fresh, **given)
 

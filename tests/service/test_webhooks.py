@@ -50,7 +50,12 @@ def receiver(status: int = 200, headers: dict[str, str] | None = None):
 
 @pytest.mark.parametrize(
     "url",
-    ["https://hooks.example/x", "https://hooks.example:8443/x?y=1", "https://93.184.216.34/", "https://[2606:4700::1]/"],
+    [
+        "https://hooks.example/x",
+        "https://hooks.example:8443/x?y=1",
+        "https://93.184.216.34/",
+        "https://[2606:4700::1]/",
+    ],
 )
 def test_https_to_the_world_is_allowed(url):
     webhooks.check(url, OPEN)

@@ -119,10 +119,7 @@ def detect(
     its name. The verdicts themselves never change the exit code.
     """
     check(paths, output, model, timeline and not as_json, {"--max-seconds": max_seconds})
-    if server is not None:
-        refuse_theirs(click.get_current_context())
-    elif key_file is not None:
-        raise click.UsageError("--key-file is for --server")
+    refuse_theirs(click.get_current_context(), server, key_file)
     from aasist.audio.read import ReadLimits
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
@@ -138,18 +135,15 @@ def detect(
                 from aasist.cli.plot import prepare_folder
 
                 prepare_folder(plot)
-            if server is not None:
-                detector = elsewhere(server, key_file, limits)
-            else:
-                detector = opened(
-                    model,
-                    explain,
-                    threshold=threshold,
-                    threads=threads,
-                    channel=channel,
-                    limits=limits,
-                    **running.given(),
-                )
+            options: dict[str, Any] = {
+                "threshold": threshold,
+                "threads": threads,
+                "channel": channel,
+                **running.given(),
+            }
+            detector = (
+                elsewhere(server, key_file, limits) if server else opened(model, explain, limits=limits, **options)
+            )
         except AasistError as error:
             refuse_unknown_point(error)
             # No recording can be judged: it is said once for people, and for each recording in the objects.

@@ -23,8 +23,12 @@ THEIRS = ("model", "runtime", "precision", "threshold", "threads", "channel", "m
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def refuse_theirs(context: click.Context) -> None:
+def refuse_theirs(context: click.Context, server: str | None, key_file: Path | None) -> None:
     """``click.UsageError`` for an option that was given and would do nothing."""
+    if server is None:
+        if key_file is not None:
+            raise click.UsageError("--key-file is for --server")
+        return
     given = [name for name in THEIRS if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)

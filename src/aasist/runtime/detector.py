@@ -89,9 +89,7 @@ class Detector:
             )
             return self.judge(listener, name_of(source), progress=progress)
 
-    def judge(
-        self, recording: Listening, name: str, *, progress: Callable[[float], None] | None = None
-    ) -> Verdict:
+    def judge(self, recording: Listening, name: str, *, progress: Callable[[float], None] | None = None) -> Verdict:
         """Judge what is being listened to, wherever that is done, with windows and hop of ``notes``; raises as `detect`."""
         windows: list[Span] = []
         for spans in self.scored(recording):

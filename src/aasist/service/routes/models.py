@@ -29,6 +29,8 @@ async def models(service: Running, principal: Annotated[Principal, Depends(Admit
     return JSONResponse({"models": rows})
 
 
-def _model(name: str, sha256: str | None, precision: str | None, facts: dict[str, Any], *, serving: bool) -> dict[str, Any]:
+def _model(
+    name: str, sha256: str | None, precision: str | None, facts: dict[str, Any], *, serving: bool
+) -> dict[str, Any]:
     about = {"summary": facts.get("summary"), "licence": facts.get("licence")}
     return {"name": name, "serving": serving, "sha256": sha256, "precision": precision, **about}
