@@ -15,7 +15,8 @@ import soxr
 from .live import Live
 from .vanishing import FIRST, Held, connected, frame, vanish
 
-CLIENTS = 200 if os.environ.get("AASIST_SOAK") else 30
+CLIENTS = int(os.environ.get("AASIST_VANISHING_CLIENTS", "30"))
+"""make soak takes 200."""
 SETTLED_SECONDS = 30.0
 
 
