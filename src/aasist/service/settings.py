@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,9 @@ from aasist.errors import AasistError
 ENV_PREFIX = "AASIST_"
 FILE_VARIABLE = "AASIST_SETTINGS"
 """Names the settings file where no option does."""
+
+_FILE: ContextVar[str | None] = ContextVar("_FILE", default=None)
+"""While settings are read: the file that an option names."""
 
 SECRET = {"database", "secret"}
 """Fields that are shown in part or not at all."""
@@ -150,7 +154,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get(FILE_VARIABLE)
+        file = _FILE.get() or os.environ.get(FILE_VARIABLE)
         sources = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, Path(file))) if file else sources
 
@@ -210,11 +214,10 @@ def _quoted(value: object) -> str:
 
 def read_settings(file: Path | None = None, **given: Any) -> Settings:
     """From ``given`` (None: not given), the environment and the file; `AasistError` ``settings`` says which is wrong."""
-    if file is not None:
-        os.environ[FILE_VARIABLE] = str(file)
-    path = os.environ.get(FILE_VARIABLE)
+    path = str(file) if file is not None else os.environ.get(FILE_VARIABLE)
     if path and not Path(path).is_file():
         raise AasistError("settings", f"no settings file {path!r}: name one that exists, or none")
+    named = _FILE.set(path)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -228,3 +231,5 @@ def read_settings(file: Path | None = None, **given: Any) -> Settings:
         raise AasistError("settings", f"settings: {where}{reason}") from None
     except ValueError as error:  # the file is not TOML
         raise AasistError("settings", f"settings: {path}: {error}") from None
+    finally:
+        _FILE.reset(named)
