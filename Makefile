@@ -7,13 +7,18 @@ DEV := .venv
 export PIP_CONSTRAINT := constraints.txt
 SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: detect test lint docs bench clean
+.PHONY: detect test soak lint docs bench clean
 
 detect: $(LIGHT)/.installed  ## judge FILES (default: the examples) with the light install
 	$(LIGHT)/bin/aasist detect $(FILES)
 
 test: $(DEV)/.installed  ## the whole test suite
 	$(DEV)/bin/python -m pytest -n auto --maxprocesses 4
+
+soak: $(DEV)/.installed  ## heavy loads on the service, on a quiet machine
+	AASIST_VANISHING_CLIENTS=200 AASIST_LIVE_STREAMS=50 AASIST_LIVE_SECONDS=60 $(DEV)/bin/python -m pytest -rP \
+		tests/service/test_vanishing.py tests/service/test_many_streams.py
+	$(DEV)/bin/python benchmarks/stream.py --streams 50 --seconds 60 --threads 2 --print
 
 lint: $(DEV)/.installed  ## formatting, lint and types
 	$(DEV)/bin/ruff format --check .
