@@ -73,6 +73,13 @@ def test_verdicts_errors_and_exit_code_are_those_of_judging_here(live, desk, lou
     assert run("call.flac", "--server", url_of(live), "--key-file", key).exit_code == 0
 
 
+def test_a_recording_that_is_too_long_for_an_answer_is_judged_as_a_job(tmp_path, desk, loudness_onnx):
+    with Live(tmp_path / "state", model=loudness_onnx, stream_model=loudness_onnx, max_seconds=1) as running:
+        there = run("call.flac", "--json", "--timeline", "--server", url_of(running))
+    assert there.exit_code == 0, there.output
+    assert objects(there) == objects(run("call.flac", "--json", "--timeline", "--model", loudness_onnx))
+
+
 def test_the_key_may_stand_in_the_environment_and_standard_input_be_judged(live, desk):
     result = run(
         "-", "--json", "--server", url_of(live),

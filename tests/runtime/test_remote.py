@@ -54,17 +54,25 @@ class Fake:
     def __init__(self) -> None:
         self.replies: list[Reply] = [(200, {}, VERDICT)]
         self.models: Reply = (200, {}, MODELS)
+        self.jobs: list[Reply] = []
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.got.append((self.path, dict(self.headers), b""))
-                self._reply(outer.models)
+                job = self.path.startswith("/v1/jobs/")
+                self._reply(outer.jobs.pop(0) if job else outer.models)
+
+            def do_DELETE(self) -> None:
+                outer.got.append((self.path, dict(self.headers), b"DELETE"))
+                self._reply((200, {}, {}))
 
             def do_POST(self) -> None:
                 reply = outer.replies.pop(0) if len(outer.replies) > 1 else outer.replies[0]
-                early = reply[0] == 413  # said before anything of the body was read
+                early = (
+                    reply[2] is not None and reply[0] == 413 and reply[2]["code"] == "other"
+                )  # said before anything of the body was read
                 body = b"" if early else self.rfile.read(int(self.headers["Content-Length"]))
                 outer.got.append((self.path, dict(self.headers), body))
                 self._reply(reply)
@@ -190,12 +198,64 @@ def test_an_answer_that_breaks_off_is_asked_for_again(remote, fake, naps):
     assert naps == [1.0]
 
 
-@pytest.mark.parametrize("status", [413, 422])
-def test_what_cannot_be_judged_there_is_an_audio_error_with_its_code(remote, fake, naps, status):
-    fake.replies = [problem(status, "too_long")]
-    with pytest.raises(AudioError, match="it is too_long") as refused:
+def job(status: str, seconds: float = 0.0, **more: Any) -> dict[str, Any]:
+    return {"id": "j1", "status": status, "progress_seconds": seconds, "verdict": None, "error": None, **more}
+
+
+def test_what_is_too_long_for_an_answer_is_judged_as_a_job(remote, fake, naps):
+    fake.replies = [problem(413, "too_long"), (202, {}, job("queued"))]
+    fake.jobs = [(200, {}, job("running", 3.5)), (200, {}, job("done", verdict=VERDICT))]
+    told: list[float] = []
+    assert remote().detect(b"abc", progress=told.append).label == "spoof"
+    assert told == [0.0, 3.5]
+    assert naps == [2.0, 2.0]
+    assert [where for where, *_ in fake.got[1:]] == [
+        "/v1/detect?timeline=1",
+        "/v1/jobs?timeline=1",
+        "/v1/jobs/j1",
+        "/v1/jobs/j1",
+    ]
+    assert fake.got[2][2] == b"abc"
+
+
+def test_a_job_that_failed_says_why(remote, fake):
+    fake.replies = [problem(413, "too_long"), (202, {}, job("queued"))]
+    fake.jobs = [(200, {}, job("failed", error={"code": "unreadable", "message": "it is damaged"}))]
+    with pytest.raises(AudioError, match="it is damaged") as refused:
+        remote().detect(b"abc")
+    assert refused.value.code == "unreadable"
+
+
+def test_a_key_without_jobs_is_told_what_was_said_first(remote, fake):
+    fake.replies = [problem(413, "too_long"), problem(403, "scope")]
+    with pytest.raises(AudioError, match="it is too_long"):
+        remote().detect(b"abc")
+
+
+def test_a_job_that_is_no_longer_waited_for_is_cancelled(fake):
+    def stopped(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    fake.replies = [problem(413, "too_large"), (202, {}, job("queued"))]
+    with pytest.raises(KeyboardInterrupt):
+        RemoteDetector(fake.url, sleep=stopped).detect(b"abc")
+    assert fake.got[-1][0] == "/v1/jobs/j1"
+    assert fake.got[-1][2] == b"DELETE"
+
+
+@pytest.mark.parametrize("values", [{}, {"id": "j1", "status": "done"}, job("done"), []])
+def test_a_job_that_is_none_is_said(remote, fake, values):
+    fake.replies = [problem(413, "too_long"), (202, {}, values)]
+    with pytest.raises(AasistError, match="as 'aasist serve' does"):
+        remote().detect(b"abc")
+
+
+@pytest.mark.parametrize(("status", "code"), [(413, "other"), (422, "too_short")])
+def test_what_cannot_be_judged_there_is_an_audio_error_with_its_code(remote, fake, naps, status, code):
+    fake.replies = [problem(status, code)]
+    with pytest.raises(AudioError, match=f"it is {code}") as refused:
         remote().detect(bytes(3_000_000))
-    assert refused.value.code == "too_long"
+    assert refused.value.code == code
     assert naps == []
 
 
@@ -211,7 +271,7 @@ def test_a_key_that_is_not_good_is_said_at_once_and_how_to_give_one(remote, fake
 )  # fmt: skip
 def test_another_kind_of_server_is_known_by_its_answer(remote, fake, models):
     fake.models = models
-    with pytest.raises(AasistError, match="not as 'aasist serve' does") as refused:
+    with pytest.raises(AasistError, match="as 'aasist serve' does") as refused:
         remote()
     assert refused.value.code == "server"
     assert len(fake.got) == 1
@@ -220,7 +280,7 @@ def test_another_kind_of_server_is_known_by_its_answer(remote, fake, models):
 @pytest.mark.parametrize("lacking", ["label", "segments", "model", "threshold"])
 def test_a_verdict_that_lacks_something_is_none(remote, fake, lacking):
     fake.replies = [(200, {}, {name: value for name, value in VERDICT.items() if name != lacking})]
-    with pytest.raises(AasistError, match="not as"):
+    with pytest.raises(AasistError, match="as 'aasist serve' does"):
         remote().detect(b"abc")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aasist.service.dialects import Audio
-from aasist.service.inbox import Inbox
+from aasist.service.inbox import MOST_PIECES, Inbox
 
 
 def test_who_puts_waits_while_there_is_no_room():
@@ -32,6 +32,20 @@ def test_a_piece_larger_than_all_room_is_let_in_alone():
         inbox = Inbox(10)
         await inbox.put(Audio(bytes(50)))
         assert (await inbox.take(20))[1] == [Audio(bytes(50))]
+
+    asyncio.run(run())
+
+
+def test_pieces_of_nothing_do_not_pile_up_either():
+    async def run() -> None:
+        inbox = Inbox(10)
+        for _ in range(MOST_PIECES):
+            await inbox.put(Audio(b""))
+        another = asyncio.create_task(inbox.put(Audio(b"")))
+        await asyncio.sleep(0.02)
+        assert not another.done()
+        assert len((await inbox.take(1))[1]) == MOST_PIECES
+        await another
 
     asyncio.run(run())
 

@@ -68,12 +68,28 @@ def settle(url: str) -> None:
     assert left == 0
 
 
+def test_a_service_that_stops_says_so_to_its_streams(tmp_path, loudness_onnx, audio):
+    with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx) as live:
+        sock = connected(live.port)
+        sock.sendall(frame(FIRST, opcode=1) + frame(audio[:32_000]))
+        assert sock.recv(1)  # it listens
+        live.terminate()
+        heard = b""
+        while part := sock.recv(65_536):
+            heard += part
+        sock.close()
+        assert live.process.wait(30) == 0
+    assert heard.endswith(b"\x88\x02" + (1012).to_bytes(2, "big"))
+    assert not [line for line in live.lines if "Traceback" in line]
+
+
 def test_addresses_of_streams_are_not_logged(tmp_path, loudness_onnx):
     with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx) as live:
         sock = connected(live.port, "/v1/stream?secret=1")
         sock.sendall(frame(b"{}", opcode=1))
-        while sock.recv(4_096):
-            pass
+        heard = b""
+        while b"\x88" not in heard:  # the frame that closes
+            heard += sock.recv(4_096)
         sock.close()
         settle(live.url)
         logged = json.dumps(live.logged())

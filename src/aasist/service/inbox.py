@@ -7,6 +7,9 @@ from collections import deque
 
 from aasist.service.dialects import Audio
 
+MOST_PIECES = 512
+"""However small: ten seconds of a telephone's frames."""
+
 
 class Inbox:
     """Between the task that reads a connection and the one that judges; for one of each."""
@@ -21,12 +24,17 @@ class Inbox:
 
     async def put(self, audio: Audio) -> None:
         """Add what came; waits while there is no room. A piece larger than all room is let into an empty inbox."""
-        while self._waiting and self.waiting_bytes + len(audio.data) > self._most:
+        while self._full(len(audio.data)):
             self._went.clear()
             await self._went.wait()
         self._waiting.append((asyncio.get_running_loop().time(), audio))
         self.waiting_bytes += len(audio.data)
         self._came.set()
+
+    def _full(self, count: int) -> bool:
+        if len(self._waiting) >= MOST_PIECES:
+            return True
+        return bool(self._waiting) and self.waiting_bytes + count > self._most
 
     def end(self) -> None:
         """Nothing more comes; what is here will be taken."""

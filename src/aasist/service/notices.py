@@ -48,7 +48,11 @@ class Notifier:
         if not self._places.acquire(blocking=False):
             self._given_up("full")
             return
-        self._pool.submit(self._deliver, url, body, secret)
+        try:
+            self._pool.submit(self._deliver, url, body, secret)
+        except RuntimeError:  # closed meanwhile
+            self._places.release()
+            self._given_up("stopping")
 
     def close(self) -> None:
         """Those that are on their way are; nothing is tried again."""
