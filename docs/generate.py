@@ -383,6 +383,32 @@ def type_of(schema: dict[str, Any]) -> str:
     return schema.get("format") or schema.get("type", "")
 
 
+def soak() -> str:
+    """How the service bore its loads."""
+    found = measured("soak.json")
+    if not found:
+        return "Not measured at length yet: `make soak`.\n"
+    full, half, over = found["full"], found["half"], found["overload"]
+    before, after = found["memory_mb"]
+    answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(over["statuses"].items()))
+    rows = [
+        ("`Detector` in one process", f"{found['in_process_per_second']:,.1f} clips/s"),
+        (
+            "`/v1/detect`, full load",
+            f"{full['per_second']:,.1f} clips/s, p50 {full['p50_ms']:,.0f} ms, p99 {full['p99_ms']:,.0f} ms",
+        ),
+        ("one client", f"p50 {found['alone']['p50_ms']:,.0f} ms, p99 {found['alone']['p99_ms']:,.0f} ms"),
+        ("half the load, at random", f"p99 {half['accepted']['p99_ms']:,.0f} ms"),
+        (
+            "three times the load",
+            f"{answers}; accepted: p99 {over['accepted']['p99_ms']:,.0f} ms; memory {before:,} -> {after:,} MB",
+        ),
+        ("after it", f"as before within {found['recovered_seconds']:g} s"),
+    ]
+    clips = f"clips of {found['clip_seconds']:g} s, {found['threads']} threads, {found['seconds']:g} s of overload"
+    return f"{piped((clips, 'measured'), rows)}\nThe client ran on the same cores. {found['measured']}\n"
+
+
 def measured(name: str) -> dict[str, Any]:
     """What a benchmark found; empty where it was not run yet."""
     path = ROOT / "docs" / name
@@ -507,6 +533,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "graph": written("graph-table.md"),
     "settings": settings_table,
     "api": api,
+    "soak": soak,
     "pruning": written("pruning-table.md"),
 }
 
