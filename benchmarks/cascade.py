@@ -25,7 +25,7 @@ from aasist.evaluation.det import eer
 from aasist.evaluation.tables import Table, percent
 from aasist.protocol.corpora import read_corpus
 from aasist.runtime.detector import Detector
-from aasist.runtime.pipeline import DOUBT, STAGES, some
+from aasist.runtime.pipeline import DOUBT, EVERY, STAGES, some
 from aasist.session import SAMPLE_RATE
 from footer import as_given, footer
 
@@ -124,19 +124,21 @@ def row(of: Scored, every: int, band: tuple[float, float], chosen: bool) -> tupl
     whole = sum(spent[what] for what in ("listening", "large")) / (
         spent["listening"] + spent["small"] * heard / windows + spent["large"] * again / windows
     )
-    counted, bonafide = np.asarray(decided), np.asarray(labels)
+    bonafide, counted = np.asarray(labels), np.asarray(decided)
+    everyone = np.ones(len(counted), np.bool_)
 
-    def rate(llrs: list[float]) -> float:
+    def rate(llrs: list[float], over: np.ndarray) -> float:
         values = np.asarray(llrs)
-        return float(eer(values[counted & bonafide], values[counted & ~bonafide]))
+        return float(eer(values[over & bonafide], values[over & ~bonafide]))
 
     return (
         of.name,
         f"{every}",
         "never" if band == NEVER else f"{band[0]:+.2f} to {band[1]:+.2f}" + " (default)" * chosen,
         f"{100 * passed / len(of.recordings):.0f} %",
-        percent(rate(said)),
-        f"{100 * (rate(said) - rate(larger)):+.1f}",
+        percent(rate(said, counted)),
+        f"{100 * (rate(said, counted) - rate(larger, counted)):+.1f}",
+        f"{100 * (rate(said, everyone) - rate(larger, everyone)):+.1f}",
         f"{models:.2f}",
         f"{whole:.2f}",
     )
@@ -146,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--stages", nargs=2, default=list(STAGES))
-    parser.add_argument("--low", type=float, nargs="+", default=[-1.0, -0.75, -0.25, 0.0])
+    parser.add_argument("--low", type=float, nargs="+", default=[-0.75, -0.25, 0.0])
     parser.add_argument("--high", type=float, nargs="+", default=[1.0, 1.5])
     parser.add_argument("--print", action="store_true", help="Print the table and leave the file as it is.")
     given = parser.parse_args()
@@ -157,14 +159,14 @@ def main() -> None:
     chosen = DOUBT.get(tuple(given.stages), ((),))[0]
     bands = [NEVER, *((low, high) for low in given.low for high in given.high)]
     rows = tuple(
-        row(of, every, band, band == chosen)
+        row(of, every, band, (every, band) == (EVERY, chosen))
         for of in measured
         for every in ((1,) if of.name == "clips" else (1, 2))
         for band in bands
     )
     headers = (
         "recordings", "first stage hears one window in (and the last)", "band of doubt, llr above the threshold", "go on", "EER",
-        "points more than the larger", "models: times the throughput", "with listening",
+        "points more than the larger", "undecided counted", "models: times the throughput", "with listening",
     )  # fmt: skip
     costs = "; ".join(
         f"{of.name}: {len(of.recordings)} ({sum(r.bonafide for r in of.recordings)} bona fide, "

@@ -30,9 +30,9 @@ Band = tuple[float, float]
 DOUBT: dict[tuple[str, ...], tuple[Band, ...]] = {STAGES: ((-0.75, 1.0),)}
 """Stages -> the band of each but the last, measured: docs/cascade-table.md, by benchmarks/cascade.py."""
 
-EVERY = 2
-"""The first model hears every second window, and the last: windows overlap by a quarter, so no more than 2 s of speech go unheard
-at a time."""
+EVERY = 1
+"""The first model hears every window. Of every second one (and the last) it takes half as long, and a stretch of up to 2 s of speech
+at a time goes unheard."""
 
 KEPT_BYTES = 64 << 20
 """Windows kept for the next stage (259 of 4 s, 13 minutes of speech); a longer recording is read again instead."""
@@ -41,8 +41,8 @@ KEPT_BYTES = 64 << 20
 class Pipeline:
     """Detectors in a row, called as one `Detector`; ``Verdict.model`` says which of them decided.
 
-    The recording is decoded and searched for speech once. Its windows, of which one in ``every`` and the last, are scored by the
-    first model; where its llr less the threshold lies within the stage's band of ``doubt``, all windows by the next. What cannot
+    The recording is decoded and searched for speech once. Its windows, or one in ``every`` and the last, are scored by the first
+    model; where its llr less the threshold lies within the stage's band of ``doubt``, all windows by the next. What cannot
     be decided whatever the score (silence, clipping, noise, too little speech) goes no further. Segments change sides with
     hysteresis.
 
