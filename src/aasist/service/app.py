@@ -19,7 +19,14 @@ from aasist.service.routes import detect, health, jobs, models, streams, verdict
 from aasist.service.service import Service
 from aasist.service.settings import Settings
 
-ROUTERS: tuple[APIRouter, ...] = (detect.router, jobs.router, verdicts.router, streams.router, models.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    detect.router,
+    jobs.router,
+    verdicts.router,
+    streams.router,
+    models.router,
+    health.router,
+)
 """One a file; what is added to them is served."""
 
 ABOUT = """Tells recorded human speech from synthetic, converted or cloned speech. A score is evidence, not proof.

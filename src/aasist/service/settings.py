@@ -111,7 +111,9 @@ class Settings(BaseSettings):
     audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
     streams: int = Field(10, ge=0, description="Live streams at a time, by key or address.")
     max_streams: int = Field(50, ge=0, description="And of all together, by process.")
-    stream_model: str = Field("small", description="Listens to live streams: a shipped model, or the path of a model file.")
+    stream_model: str = Field(
+        "small", description="Listens to live streams: a shipped model, or the path of a model file."
+    )
     stream_threads: int | None = Field(None, ge=1, description="That listen, by process; unset: its share of threads.")
     stream_first_seconds: float = Field(10.0, gt=0, description="For a stream to say who and what it is.")
     stream_idle_seconds: float = Field(30.0, gt=0, description="A stream of which nothing comes for so long is over.")
