@@ -22,7 +22,7 @@ lint: $(DEV)/.installed  ## formatting, lint and types
 
 bench: $(DEV)/.installed  ## the tables of speed, on a quiet machine
 	$(DEV)/bin/python -m pip install --quiet --editable '.[dev,bench]'
-	for table in speed linear metrics training_step augmentation graph training_data; do \
+	for table in speed linear metrics training_step augmentation graph training_data stream; do \
 		$(DEV)/bin/python benchmarks/$$table.py || exit 1; done
 	$(DEV)/bin/python docs/generate.py
 

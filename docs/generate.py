@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
     "docs/api.md",
+    "docs/cascade.md",
     "docs/cli.md",
     "docs/corpus.md",
     "docs/evaluation.md",
@@ -43,6 +44,7 @@ PAGES = (
     "docs/model.md",
     "docs/performance.md",
     "docs/serving.md",
+    "docs/streaming.md",
     "docs/training.md",
 )
 CARD = ROOT / "docs" / "model-card"
@@ -535,6 +537,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "api": api,
     "soak": soak,
     "pruning": written("pruning-table.md"),
+    "cascade": written("cascade-table.md"),
+    "changes": written("changes-table.md"),
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.machinery
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aasist import Detector
+from aasist.audio.read import read
 from aasist.cli.options import RuntimeOptions
 from aasist.errors import MissingExtra, ModelError
 from aasist.model import checkpoint
@@ -17,7 +19,7 @@ from aasist.model.aasist import Aasist
 from aasist.recipe import Architecture
 from aasist.runtime import modelfile, runtimes
 from aasist.runtime.modelfile import Calibration, ModelNotes, StatedFor
-from aasist.runtime.models import open_model, shipped
+from aasist.runtime.models import open_model, shipped, shipped_folder
 from aasist.runtime.notes import PRECISIONS
 from aasist.runtime.runtimes import (
     AUTO,
@@ -265,3 +267,33 @@ def test_every_runtime_gives_the_verdict_of_every_other_within_the_stated_tolera
                 assert len(verdict.windows) == len(expected.windows)
                 if abs(expected.llr - expected.threshold) > LLR_TOLERANCE[precision]:
                     assert verdict.label == expected.label, (runtime, precision, path)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_rounded_file_gives_the_verdict_of_every_runtime_within_the_stated_tolerance(
+    precision: str, recording: Path, tmp_path: Path
+) -> None:
+    """`small` with its weights in float16, and with all its convolutions in int8, over the example recordings."""
+    from aasist.export.half import halved
+    from aasist.export.layers import of_kind
+    from aasist.export.quantize import Rounding
+
+    examples = sorted(path for path in recording.parent.iterdir() if path.suffix in {".flac", ".wav", ".opus"})
+    content, notes = modelfile.read(shipped_folder() / str(shipped()["small"]["file"]))
+    if precision == "fp16":
+        rounded = halved(content)
+    else:
+        windows = np.stack([np.resize(read(path), notes.window_samples) for path in examples])
+        rounding = Rounding(content, windows, bits=7)
+        rounded = rounding.rounded(of_kind(rounding.layers, "convolution"))
+    path = tmp_path / f"small-{precision}.onnx"
+    modelfile.write(path, rounded, replace(notes, precision=precision))
+    expected = [Detector(path, threads=1, runtime="onnxruntime").detect(example).llr for example in examples]
+    assert None not in expected
+    for runtime in installed():
+        if runtime == "torch":
+            continue  # takes checkpoints alone
+        detector = Detector(path, threads=1, runtime=runtime)
+        assert detector.model.precision == precision
+        found = [detector.detect(example).llr for example in examples]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=LLR_TOLERANCE[precision])  # type: ignore[arg-type]

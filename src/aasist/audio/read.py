@@ -1,7 +1,7 @@
 """Any recording to mono blocks at 16 kHz, streamed, with every limit and every refusal in one place."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 import soxr
 
-from aasist.audio.container import ContainerDecoder
 from aasist.audio.decode import (
     MIN_SECONDS,
     DecodeClock,
@@ -83,7 +82,8 @@ def _first_that_decodes(
     """The first decoder that opens the file and gets samples out of it, with its first piece (None: no samples)."""
     reasons: list[str] = []
     opened: tuple[Decoder, Iterator[Piece], None] | None = None
-    for name, start in (("libsndfile", LibsndfileDecoder), ("FFmpeg", ContainerDecoder)):
+    for name, decoder_of in (("libsndfile", lambda: LibsndfileDecoder), ("FFmpeg", _ffmpeg)):
+        start = decoder_of()
         with clock, ExitStack() as attempt:
             try:
                 decoder: Decoder = start(guard)
@@ -101,6 +101,13 @@ def _first_that_decodes(
     if opened is not None:
         return opened
     raise AudioError("unreadable", f"not a recording that can be decoded ({'; '.join(reasons)})")
+
+
+def _ffmpeg() -> Callable[[GuardedFile], Decoder]:
+    """Imported for what libsndfile refuses alone: it takes as long to load as half of the other packages together."""
+    from aasist.audio.container import ContainerDecoder
+
+    return ContainerDecoder
 
 
 def _check_shape(piece: Piece, channel: int | None) -> None:
@@ -217,7 +224,7 @@ class AudioReader:
 
     def _mono_pieces(self) -> Iterator[tuple[Float32, int]]:
         for piece in self._checked():
-            yield self._mono(piece.samples), piece.rate
+            yield mixed(piece.samples, self._channel), piece.rate
 
     def _sounding(self) -> Iterator[tuple[Float32, int]]:
         """The mono pieces from the first to the last sample that is not 0."""
@@ -237,12 +244,6 @@ class AudioReader:
                 started, self.lead_seconds = True, sum(zeros / their_rate for zeros, their_rate in silent)
             yield mono[first:last], rate
             silent = [(len(mono) - last, rate)]
-
-    def _mono(self, samples: Float32) -> Float32:
-        """(n, C) -> (n,): the chosen channel or the mean of all."""
-        if self._channel is not None:
-            return np.ascontiguousarray(samples[:, self._channel])
-        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
     def _checked(self) -> Iterator[Piece]:
         """Decoded pieces that passed every check; counts the duration from them and never from the header."""
@@ -282,6 +283,13 @@ class AudioReader:
                     piece = next(self._rest, None)
                 except Refused as refusal:
                     raise AudioError("unreadable", f"the file is damaged: {refusal}") from None
+
+
+def mixed(samples: Float32, channel: int | None) -> Float32:
+    """(n, C) -> mono (n,): the chosen channel, or the mean of all."""
+    if channel is not None:
+        return np.ascontiguousarray(samples[:, channel])
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def read(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> Float32:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from aasist.cli.plot_explanation import WindowAttention
     from aasist.cli.rows import Rows
     from aasist.runtime.detector import Detector
+    from aasist.runtime.pipeline import Pipeline
     from aasist.runtime.verdict import Verdict
     from aasist.trials.explanation import Explanation
+
+CASCADE = "cascade"
+"""As `aasist.runtime.pipeline`, which --help is too quick to import."""
 
 
 class Threshold(click.ParamType[float | str]):
@@ -60,7 +64,7 @@ class Threshold(click.ParamType[float | str]):
     default="efficient",
     show_default=True,
     metavar="NAME|PATH",
-    help=MODEL_HELP,
+    help=f"{MODEL_HELP} cascade: small, and efficient where it is not sure.",
 )
 @runtime_options
 @click.option(
@@ -113,16 +117,14 @@ def detect(
     with ExitStack() as stack:
         lines = stack.enter_context(JsonLines(output)) if output else None
         rows = stack.enter_context(Rows(as_json=as_json, timeline=timeline))
-        detector: Detector | AasistError
+        detector: Detector | Pipeline | AasistError
         try:
             if plot is not None:
                 from aasist.cli.plot import prepare_folder
 
                 prepare_folder(plot)
-            from aasist.runtime.detector import Detector
-
-            detector = Detector(
-                model, threshold=threshold, threads=threads, channel=channel, limits=limits, **running.given()
+            detector = opened(
+                model, explain, threshold=threshold, threads=threads, channel=channel, limits=limits, **running.given()
             )
         except AasistError as error:
             refuse_unknown_point(error)
@@ -157,6 +159,19 @@ def detect(
     click.get_current_context().exit(1 if failed else 0)
 
 
+def opened(model: str, explain: bool, **options: Any) -> Detector | Pipeline:
+    """A model, or the cascade of the shipped ones, with the options of `aasist.runtime.detector.Detector`."""
+    if model == CASCADE:
+        if explain:
+            raise click.UsageError("--explain tells what decided in one model: name it in the place of cascade")
+        from aasist.runtime.pipeline import Pipeline
+
+        return Pipeline(**options)
+    from aasist.runtime.detector import Detector
+
+    return Detector(model, **options)
+
+
 def refuse_unknown_point(error: AasistError) -> None:
     """``click.UsageError`` where --threshold named an operating point that the model does not have."""
     if error.code == "unknown_point":
@@ -183,7 +198,7 @@ def check(
     require_output(output, paths, model)
 
 
-def judge(detector: Detector, name: str, source: Found, rows: Rows) -> Verdict:
+def judge(detector: Detector | Pipeline, name: str, source: Found, rows: Rows) -> Verdict:
     """One recording's verdict under its own name; an error becomes part of it."""
     from aasist.runtime.verdict import unjudged
 
@@ -196,11 +211,14 @@ def judge(detector: Detector, name: str, source: Found, rows: Rows) -> Verdict:
         return unjudged(name, error, threshold=detector.threshold, model=detector.model)
 
 
-def explained(detector: Detector | AasistError, verdict: Verdict, source: Found, rows: Rows) -> tuple[Verdict, bool]:
+def explained(
+    detector: Detector | Pipeline | AasistError, verdict: Verdict, source: Found, rows: Rows
+) -> tuple[Verdict, bool]:
     """The verdict together with what decided, and False where that could not be found; it is said on stderr then."""
+    from aasist.runtime.detector import Detector
     from aasist.trials.explanation import ExplainedVerdict, explain
 
-    if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
+    if verdict.error is not None or isinstance(source, AudioError) or not isinstance(detector, Detector):
         return ExplainedVerdict.of(verdict, None), True
     try:
         with rows.progress(f"{verdict.path}: what decided") as report:
@@ -224,7 +242,7 @@ def explanation_of(verdict: Verdict) -> Explanation | None:
 
 
 def drawn(
-    detector: Detector | AasistError,
+    detector: Detector | Pipeline | AasistError,
     verdict: Verdict,
     source: Found,
     folder: Path,
@@ -235,11 +253,12 @@ def drawn(
     if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
         return True
     from aasist.cli.plot import draw
+    from aasist.runtime.detector import Detector
 
     explanation = explanation_of(verdict)
     try:
         attentions: tuple[WindowAttention, ...] = ()
-        if explanation is not None:
+        if explanation is not None and isinstance(detector, Detector):
             from aasist.cli.plot_explanation import attention_of
 
             attentions = attention_of(detector, source)

@@ -17,8 +17,9 @@ from aasist.session import Session
 RUNTIMES = ("onnxruntime", "openvino", "torch")
 AUTO = "auto"
 
-LLR_TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
-"""Precision -> how far the llr of one recording may differ between two runtimes, and from fp32 in bf16."""
+LLR_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "bf16": 0.05, "int8": 0.25}
+"""Precision -> how far the llr of one recording may differ between two runtimes, and from fp32 in bf16. Of int8 each runtime
+rounds at other places: of 60 windows of speech the farthest was 0.17."""
 
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",), "torch": ("torch", "safetensors")}
 _EXTRAS = {"openvino": "openvino", "torch": "train"}
