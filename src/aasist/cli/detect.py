@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aasist.cli.elsewhere import KEY_VARIABLE, elsewhere, refuse_theirs
 from aasist.cli.find import STANDARD_INPUT, Found, find
 from aasist.cli.options import MODEL_HELP, RuntimeOptions, runtime_options, threads_option
 from aasist.cli.output import JsonLines, require_output
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aasist.cli.rows import Rows
     from aasist.runtime.detector import Detector
     from aasist.runtime.pipeline import Pipeline
+    from aasist.runtime.remote import RemoteDetector
     from aasist.runtime.verdict import Verdict
     from aasist.trials.explanation import Explanation
 
@@ -85,6 +87,13 @@ class Threshold(click.ParamType[float | str]):
 @click.option(
     "--max-bytes", type=click.IntRange(min=1), default=4 << 30, show_default=True, help="Refuse larger files."
 )
+@click.option("--server", metavar="URL", help="Have them judged by an 'aasist serve' there instead of here.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Holds the API key for --server.  [default: what {KEY_VARIABLE} is set to]",
+)
 def detect(
     paths: tuple[str, ...],
     as_json: bool,
@@ -99,6 +108,8 @@ def detect(
     channel: int | None,
     max_seconds: float,
     max_bytes: int,
+    server: str | None,
+    key_file: Path | None,
 ) -> None:
     """Judge recordings: files, folders (recursively), patterns, or - for standard input.
 
@@ -108,6 +119,7 @@ def detect(
     its name. The verdicts themselves never change the exit code.
     """
     check(paths, output, model, timeline and not as_json, {"--max-seconds": max_seconds})
+    refuse_theirs(click.get_current_context(), server, key_file)
     from aasist.audio.read import ReadLimits
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
@@ -117,14 +129,20 @@ def detect(
     with ExitStack() as stack:
         lines = stack.enter_context(JsonLines(output)) if output else None
         rows = stack.enter_context(Rows(as_json=as_json, timeline=timeline))
-        detector: Detector | Pipeline | AasistError
+        detector: Detector | Pipeline | RemoteDetector | AasistError
         try:
             if plot is not None:
                 from aasist.cli.plot import prepare_folder
 
                 prepare_folder(plot)
-            detector = opened(
-                model, explain, threshold=threshold, threads=threads, channel=channel, limits=limits, **running.given()
+            options: dict[str, Any] = {
+                "threshold": threshold,
+                "threads": threads,
+                "channel": channel,
+                **running.given(),
+            }
+            detector = (
+                elsewhere(server, key_file, limits) if server else opened(model, explain, limits=limits, **options)
             )
         except AasistError as error:
             refuse_unknown_point(error)
@@ -133,7 +151,7 @@ def detect(
             detector = error
         for number, (name, source) in enumerate(find(paths, max_bytes)):
             if isinstance(detector, AasistError):
-                identity = ModelIdentity(model, None, None)
+                identity = ModelIdentity(server or model, None, None)
                 verdict = unjudged(
                     name, detector, threshold=threshold if isinstance(threshold, float) else 0.0, model=identity
                 )
@@ -198,7 +216,7 @@ def check(
     require_output(output, paths, model)
 
 
-def judge(detector: Detector | Pipeline, name: str, source: Found, rows: Rows) -> Verdict:
+def judge(detector: Detector | Pipeline | RemoteDetector, name: str, source: Found, rows: Rows) -> Verdict:
     """One recording's verdict under its own name; an error becomes part of it."""
     from aasist.runtime.verdict import unjudged
 
@@ -212,7 +230,7 @@ def judge(detector: Detector | Pipeline, name: str, source: Found, rows: Rows) -
 
 
 def explained(
-    detector: Detector | Pipeline | AasistError, verdict: Verdict, source: Found, rows: Rows
+    detector: Detector | Pipeline | RemoteDetector | AasistError, verdict: Verdict, source: Found, rows: Rows
 ) -> tuple[Verdict, bool]:
     """The verdict together with what decided, and False where that could not be found; it is said on stderr then."""
     from aasist.runtime.detector import Detector
@@ -242,7 +260,7 @@ def explanation_of(verdict: Verdict) -> Explanation | None:
 
 
 def drawn(
-    detector: Detector | Pipeline | AasistError,
+    detector: Detector | Pipeline | RemoteDetector | AasistError,
     verdict: Verdict,
     source: Found,
     folder: Path,
@@ -254,6 +272,9 @@ def drawn(
         return True
     from aasist.cli.plot import draw
     from aasist.runtime.detector import Detector
+    from aasist.runtime.remote import RemoteDetector
+
+    assert not isinstance(detector, RemoteDetector)  # refused with --plot
 
     explanation = explanation_of(verdict)
     try:
