@@ -102,7 +102,7 @@ def test_stripes_agree_with_one_sequential_run(talk: Signal) -> None:
     chunks = len(talk) // CHUNK_SAMPLES
     talk = talk[: chunks * CHUNK_SAMPLES]
     lead = np.zeros(speech._LEAD_SAMPLES, np.float32)
-    gain = speech._gain(chunk_powers(talk))
+    gain = speech.gain_of(chunk_powers(talk))
     whole = speech._run_batch((np.concatenate((lead, talk)) * gain)[None], np.array([0]), chunks)[0]
     striped = speech_probabilities(talk)
     masks = []

@@ -13,7 +13,8 @@ from aasist.audio.levels import SourceMeter
 from aasist.audio.quality import QualityMeter, judge
 from aasist.audio.speech import CHUNK_SAMPLES, Smoother, speech_mask
 from aasist.audio.windows import WindowPlacer
-from aasist.runtime.verdict import Span, merged, score_of
+from aasist.runtime.hysteresis import merged
+from aasist.runtime.verdict import Span, score_of
 from aasist.session import SAMPLE_RATE
 
 from .conftest import EXAMPLE_FILES, Page, recording_of

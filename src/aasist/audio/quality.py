@@ -1,6 +1,7 @@
 """How fit a recording is to be judged: levels, noise, clipping, bandwidth, and the rules drawn from them."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from aasist.audio.levels import FLOOR_DBFS, SourceLevels
 from aasist.audio.silero import CHUNK_SAMPLES
 from aasist.audio.speech import Mask, chunk_powers
 from aasist.session import SAMPLE_RATE, Float32
+
+Values = TypeVar("Values", Float32, Mask)
 
 MIN_SPEECH_SECONDS = 1.0
 """Less speech than this is a word or two: a quarter of the model's window, the rest of it repetition."""
@@ -83,9 +86,13 @@ class Finding:
 class QualityMeter:
     """Meters the 16 kHz audio of one recording together with its speech mask; 8 bytes are kept for each 32 ms."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, recent_chunks: int | None = None) -> None:
+        """``recent_chunks``: take levels and noise of the last so many chunks alone, in memory for twice as many."""
+        self._recent_chunks = recent_chunks
         self._powers: list[Float32] = []
         self._masks: list[Mask] = []
+        self._chunks = 0
+        self._spoken_chunks = 0
         self._spectrum: NDArray[np.float64] = np.zeros(CHUNK_SAMPLES // 2 + 1)
         self._spectra = 0
         self._taper = np.hanning(CHUNK_SAMPLES).astype(np.float32)
@@ -94,6 +101,11 @@ class QualityMeter:
         """Samples (n,) that start on a chunk, and the mask (ceil(n / 512),) of their chunks."""
         self._powers.append(chunk_powers(samples))
         self._masks.append(speech)
+        self._chunks += len(speech)
+        self._spoken_chunks += int(speech.sum())
+        if self._recent_chunks is not None and self._chunks > 2 * self._recent_chunks:
+            self._powers, self._masks = [self._recent(self._powers)], [self._recent(self._masks)]
+            self._chunks = len(self._masks[0])
         whole = len(samples) // CHUNK_SAMPLES
         chunks = samples[: whole * CHUNK_SAMPLES].reshape(whole, CHUNK_SAMPLES)[speech[:whole]][::_SPECTRUM_STRIDE]
         self._spectrum += (np.abs(np.fft.rfft(chunks * self._taper, axis=1)) ** 2).sum(axis=0)
@@ -101,13 +113,14 @@ class QualityMeter:
 
     def quality(self, source: SourceLevels, duration_seconds: float) -> Quality:
         """The figures over everything pushed so far, joined with those of the source."""
-        powers = np.concatenate([np.zeros(0, np.float32), *self._powers]).astype(np.float64)
-        speech = np.concatenate([np.zeros(0, np.bool_), *self._masks])
+        powers = self._recent([np.zeros(0, np.float32), *self._powers]).astype(np.float64)
+        speech = self._recent([np.zeros(0, np.bool_), *self._masks])
         spoken = float(powers[speech].mean()) if speech.any() else None
         noise = _noise_power(powers, speech)
-        speech_share = speech.sum() * CHUNK_SAMPLES / SAMPLE_RATE / duration_seconds if duration_seconds else 0.0
+        spoken_seconds = self._spoken_chunks * CHUNK_SAMPLES / SAMPLE_RATE
+        speech_share = spoken_seconds / duration_seconds if duration_seconds else 0.0
         # Clipped samples are loud ones: they lie in the speech, however much silence surrounds it.
-        spoken_samples = source.samples * (min(1.0, float(speech_share)) or 1.0)
+        spoken_samples = source.samples * (min(1.0, speech_share) or 1.0)
         return Quality(
             peak_dbfs=source.peak_dbfs,
             speech_level_dbfs=None if spoken is None else _dbfs(spoken),
@@ -117,6 +130,11 @@ class QualityMeter:
             bandwidth_hz=self._bandwidth_hz(),
             truncated=source.truncated,
         )
+
+    def _recent(self, parts: list[Values]) -> Values:
+        """The last chunks of ``parts``, as many as count."""
+        joined = np.concatenate(parts)
+        return joined if self._recent_chunks is None else joined[-self._recent_chunks :].copy()
 
     def _bandwidth_hz(self) -> float | None:
         """Upper edge of the highest band within `_BAND_DEPTH_DB` of the strongest, over the speech chunks."""

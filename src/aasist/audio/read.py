@@ -217,7 +217,7 @@ class AudioReader:
 
     def _mono_pieces(self) -> Iterator[tuple[Float32, int]]:
         for piece in self._checked():
-            yield self._mono(piece.samples), piece.rate
+            yield mixed(piece.samples, self._channel), piece.rate
 
     def _sounding(self) -> Iterator[tuple[Float32, int]]:
         """The mono pieces from the first to the last sample that is not 0."""
@@ -237,12 +237,6 @@ class AudioReader:
                 started, self.lead_seconds = True, sum(zeros / their_rate for zeros, their_rate in silent)
             yield mono[first:last], rate
             silent = [(len(mono) - last, rate)]
-
-    def _mono(self, samples: Float32) -> Float32:
-        """(n, C) -> (n,): the chosen channel or the mean of all."""
-        if self._channel is not None:
-            return np.ascontiguousarray(samples[:, self._channel])
-        return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
     def _checked(self) -> Iterator[Piece]:
         """Decoded pieces that passed every check; counts the duration from them and never from the header."""
@@ -282,6 +276,13 @@ class AudioReader:
                     piece = next(self._rest, None)
                 except Refused as refusal:
                     raise AudioError("unreadable", f"the file is damaged: {refusal}") from None
+
+
+def mixed(samples: Float32, channel: int | None) -> Float32:
+    """(n, C) -> mono (n,): the chosen channel, or the mean of all."""
+    if channel is not None:
+        return np.ascontiguousarray(samples[:, channel])
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 def read(source: Source, *, channel: int | None = None, limits: ReadLimits | None = None) -> Float32:

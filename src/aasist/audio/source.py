@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aasist.audio.decode import MAX_CHANNELS, PIECE_FRAMES, Piece, ReadLimits
 from aasist.errors import AudioError
+from aasist.session import Float32
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | tuple[NDArray[Any], int]"
 """A path, the bytes of a file, a binary file object (a pipe too), or samples (N,) or (N, C) with their rate in Hz."""
@@ -43,7 +44,7 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO, limits: ReadL
         raise TypeError(
             f"a recording is a path, bytes, a binary file object or (samples, rate); got {type(source).__name__}"
         )
-    if _is_seekable(source):
+    if is_seekable(source):
         return _sized(source, limits, ours=False)
     return _sized(spool(source, limits), limits, ours=True)
 
@@ -79,7 +80,8 @@ def _require_regular(status: os.stat_result) -> None:
         )
 
 
-def _is_seekable(file: IO[bytes]) -> bool:
+def is_seekable(file: IO[bytes]) -> bool:
+    """Whether a file object can be read from its start again."""
     try:
         return bool(file.seekable())
     except (AttributeError, ValueError):
@@ -132,6 +134,25 @@ def spool(stream: BinaryIO, limits: ReadLimits) -> BinaryIO:
     return cast(BinaryIO, spool)
 
 
+def require_samples(samples: object) -> None:
+    """Raise `AudioError` ``unreadable`` for what are no samples (N,) or (N, C) of a known type."""
+    if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2):
+        shape = f"an array of shape {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise AudioError("unreadable", f"samples must be a NumPy array of shape (N,) or (N, C), got {shape}")
+    if samples.dtype not in _SCALES and samples.dtype.kind != "f":
+        raise AudioError(
+            "unreadable", f"samples must be float, int16, int32 or uint8 (128 = zero); got {samples.dtype}"
+        )
+
+
+def at_full_scale(samples: NDArray[Any]) -> Float32:
+    """Samples of a known type -> float32; integers are scaled to full scale 1, floats kept."""
+    scaled = samples.astype(np.float32)
+    if scale := _SCALES.get(samples.dtype):
+        scaled = (scaled - np.float32(128.0 if samples.dtype == np.uint8 else 0.0)) / np.float32(scale)
+    return scaled
+
+
 class ArrayDecoder:
     """Samples that are in memory already, handed on in pieces; integers are scaled to full scale 1, floats kept."""
 
@@ -144,13 +165,7 @@ class ArrayDecoder:
         if len(given) != 2:
             raise TypeError(f"samples are given as (samples, rate), got {len(given)} things")
         samples, rate = given
-        if not isinstance(samples, np.ndarray) or samples.ndim not in (1, 2):
-            shape = f"an array of shape {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
-            raise AudioError("unreadable", f"samples must be a NumPy array of shape (N,) or (N, C), got {shape}")
-        if samples.dtype not in _SCALES and samples.dtype.kind != "f":
-            raise AudioError(
-                "unreadable", f"samples must be float, int16, int32 or uint8 (128 = zero); got {samples.dtype}"
-            )
+        require_samples(samples)
         if not samples.size:
             raise AudioError("no_audio", f"samples must be (N,) or (N, C) and not empty, got shape {samples.shape}")
         if samples.ndim == 2 and samples.shape[1] > MAX_CHANNELS >= samples.shape[0]:
@@ -164,10 +179,7 @@ class ArrayDecoder:
     def pieces(self) -> Iterator[Piece]:
         """Pieces of `PIECE_FRAMES` frames."""
         for start in range(0, len(self._samples), PIECE_FRAMES):
-            piece = self._samples[start : start + PIECE_FRAMES].astype(np.float32)
-            if scale := _SCALES.get(self._samples.dtype):
-                piece = (piece - (128.0 if self._samples.dtype == np.uint8 else 0.0)) / np.float32(scale)
-            yield Piece(piece, self._rate)
+            yield Piece(at_full_scale(self._samples[start : start + PIECE_FRAMES]), self._rate)
 
     def reaches(self, seconds: float) -> bool:
         """Whether there are samples beyond ``seconds``."""

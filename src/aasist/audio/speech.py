@@ -147,7 +147,7 @@ def speech_probabilities(span: Float32, lead: Float32 | None = None, *, threads:
     audible = np.flatnonzero((powers >= GATE_POWER).any(axis=1))
     batches = [audible[first : first + BATCH_STRIPES] for first in range(0, len(audible), BATCH_STRIPES)]
 
-    padded *= _gain(powers)
+    padded *= gain_of(powers)
     probabilities = np.zeros((stripes, STRIPE_CHUNKS), np.float32)
 
     def run(batch: NDArray[np.intp]) -> None:
@@ -162,8 +162,8 @@ def speech_probabilities(span: Float32, lead: Float32 | None = None, *, threads:
     return probabilities.reshape(-1)[:chunks]
 
 
-def _gain(powers: Float32) -> np.float32:
-    """Chunk powers of a span -> the factor that brings its loud chunks to `LOUD_RMS`; silence does not count."""
+def gain_of(powers: Float32) -> np.float32:
+    """Chunk powers (n,) -> the factor that brings the loud ones among them to `LOUD_RMS`; silence does not count."""
     audible = powers[powers >= GATE_POWER]
     if not len(audible):
         return np.float32(1.0)

@@ -73,6 +73,11 @@ class WindowPlacer:
         if self._spare is not None and not self._placed:
             yield self._spare
 
+    def unfinished(self) -> Window | None:
+        """The window that is begun, as if the recording ended now: what there is of it, repeated; None where none is."""
+        start = self._next_start()
+        return None if start is None or start >= self._end else self._cut(start)
+
     def _place(self, *, final: bool) -> Iterator[Window]:
         while (start := self._next_start()) is not None:
             if start + self._window > self._end and not final:

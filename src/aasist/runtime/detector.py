@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aasist.audio.listen import Listener
+from aasist.audio.listen import Heard, Listener
 from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
 from aasist.parallel import in_order
+from aasist.runtime.hysteresis import merged
 from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.notes import PRECISIONS
 from aasist.runtime.runtimes import AUTO, RUNTIMES
 from aasist.runtime.threads import available_threads
-from aasist.runtime.verdict import Label, Note, Span, Verdict, merged, score_of, unjudged
+from aasist.runtime.verdict import Label, Note, Span, Verdict, score_of, unjudged
 from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32
 
 Float64 = NDArray[np.float64]
@@ -87,13 +88,19 @@ class Detector:
                 hop_samples=self.notes.hop_samples,
                 threads=self.threads,
             )
-            for spans in self._scored(listener):
+            for spans in self.scored(listener):
                 windows += spans
                 if progress is not None:
                     progress(windows[-1].end)
-        heard = listener.summary
-
         llr = float(np.mean([window.llr for window in windows])) if windows else None
+        segments = merged(windows, self.threshold)
+        return self.verdict(name_of(source), listener.summary, llr, segments=segments, windows=windows)
+
+    def verdict(
+        self, path: str, heard: Heard, llr: float | None, *, segments: Sequence[Span], windows: Sequence[Span] = ()
+    ) -> Verdict:
+        """What this model says of a recording of which ``heard`` was heard and whose windows came to ``llr`` (None: there are
+        none)."""
         notes = [Note(warning.code, warning.message) for warning in (*heard.undecided_reasons, *heard.warnings)]
         if self.notes.calibration is None:
             notes.append(Note("uncalibrated", "the model has no calibration: its llr is a raw difference of logits"))
@@ -106,7 +113,7 @@ class Detector:
                 )
             )
         return Verdict(
-            path=name_of(source),
+            path=path,
             label=self._label(llr, undecided=bool(heard.undecided_reasons)),
             score=None if llr is None else score_of(llr),
             llr=llr,
@@ -115,7 +122,7 @@ class Detector:
             speech_seconds=round(heard.speech_seconds, 3),
             sample_rate=heard.sample_rate,
             channels=heard.channels,
-            segments=merged(windows, self.threshold),
+            segments=tuple(segments),
             warnings=tuple(notes),
             model=self.model,
             windows=tuple(windows),
@@ -138,8 +145,11 @@ class Detector:
             return "undecided"
         return "bonafide" if llr >= self.threshold else "spoof"
 
-    def _scored(self, windows: Iterable[Window]) -> Iterator[list[Span]]:
-        """The spans of all windows, in order, scored by the threads while the windows to come are sought."""
+    def scored(self, windows: Iterable[Window]) -> Iterator[list[Span]]:
+        """The spans of all windows, in order, scored by the threads while the windows to come are sought.
+
+        Raises ``ModelError`` where the model fails on them.
+        """
         runs, batch = self._division.runs, self._division.batch_windows
         remaining = iter(windows)
         batches = iter(lambda: list(islice(remaining, batch)), [])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 from aasist.errors import AasistError
@@ -105,40 +103,3 @@ def unjudged(path: str, error: AasistError, *, threshold: float, model: ModelIde
 def score_of(llr: float) -> float:
     """llr -> probability of bona fide at a prior of 0.5, in [0, 1]."""
     return 1.0 / (1.0 + math.exp(-llr)) if llr >= 0 else math.exp(llr) / (1.0 + math.exp(llr))
-
-
-def merged(windows: Sequence[Span], threshold: float) -> tuple[Span, ...]:
-    """Overlapping windows -> spans that do not overlap, in order.
-
-    The windows' edges cut the recording into cells; a cell's llr is the mean over the windows that cover it.
-    Neighbouring cells on one side of the threshold become one segment, whose llr is their mean weighted by length.
-    Where no window lies (no speech), there is no segment.
-    """
-    edges = sorted({edge for window in windows for edge in (window.start, window.end)})
-    ordered = sorted(windows, key=lambda window: window.start)
-    segments: list[tuple[float, float, float]] = []
-    first = 0
-    for start, end in pairwise(edges):
-        while first < len(ordered) and ordered[first].end <= start:
-            first += 1
-        covering = []
-        position = first
-        while position < len(ordered) and ordered[position].start <= start:
-            if ordered[position].end >= end:
-                covering.append(ordered[position].llr)
-            position += 1
-        if not covering:
-            continue
-        llr = _mean(covering, [1.0] * len(covering))
-        last = segments[-1] if segments else None
-        if last and last[1] == start and (last[2] >= threshold) == (llr >= threshold):
-            segments[-1] = (last[0], end, _mean((last[2], llr), (start - last[0], end - start)))
-        else:
-            segments.append((start, end, llr))
-    return tuple(Span(start, end, score_of(llr), llr) for start, end, llr in segments)
-
-
-def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
-    mean = sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
-    # Rounding must not carry a mean out of its values, and so across a threshold that all of them reach.
-    return max(min(values), min(mean, max(values)))
