@@ -1,0 +1,134 @@
+"""The page as the service gives it, in Chromium; a visible skip where that cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from aasist.audio.read import read
+from aasist.session import SAMPLE_RATE, Float32
+
+pytest.importorskip("playwright", reason="the page is driven by playwright: pip install '.[dev]'")
+uvicorn = pytest.importorskip("uvicorn", reason="the page needs the service: pip install '.[serve]'")
+
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+HUMAN, SPOOF, MIXED = (EXAMPLES / name for name in ("human-librivox-en.flac", "spoof-espeak-de.wav", "spoof-kokoro-en.m4a"))
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE_MS = 60_000
+"""A busy machine is no failure."""
+expect.set_options(timeout=PATIENCE_MS)
+
+
+class Served:
+    """The application at ``address``, on a free port of this machine."""
+
+    def __init__(self, app: object) -> None:
+        config = uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio", lifespan="on")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
+        self._thread.start()
+        deadline = time.monotonic() + 60
+        while not self._server.started:
+            assert self._thread.is_alive() and time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.02)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}/"
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """The service with its page."""
+    from .fake import create_app
+
+    server = Served(create_app())
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the microphone hears: a human for 5 s, then a machine for 6 s, again and again."""
+    path = tmp_path_factory.mktemp("microphone") / "spoken.wav"
+    soundfile.write(path, np.concatenate([read(HUMAN), read(SPOOF)]), SAMPLE_RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright, spoken: Path) -> Iterator[Browser]:
+    """One browser for all tests, whose microphone plays a file."""
+    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    switches = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={spoken}",
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),  # Chromium refuses to run as root within its sandbox
+    ]
+    running = playwright.chromium.launch(executable_path=program, args=switches)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
+    """Opens the page in a browser profile of its own; afterwards: nothing was asked of another origin, and the browser had
+    nothing to complain of but what the server refused (the options go to ``Browser.new_context``)."""
+    contexts, asked, complaints = [], [], []
+
+    def opened(**options: object) -> Page:
+        context = browser.new_context(base_url=served.address, accept_downloads=True, permissions=["microphone"], **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.goto("/", wait_until="networkidle")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not [url for url in asked if not url.startswith((served.address, "blob:", "ws://127.0.0.1:", "data:"))]
+    refused = "Failed to load resource: the server responded with a status of"  # of Chromium, for any 4xx and 5xx
+    assert not [text for text in complaints if not text.startswith((refused, "Failed to load resource: net::ERR_FAILED"))]
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    """The page on a desk's screen."""
+    return open_page(viewport={"width": 1280, "height": 900})
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Callable[..., Path]:
+    """Writes samples (N,) as WAV of 16-bit PCM at 16 kHz."""
+
+    def write(samples: Float32, name: str = "recording.wav") -> Path:
+        soundfile.write(tmp_path / name, samples, SAMPLE_RATE, subtype="PCM_16")
+        return tmp_path / name
+
+    return write
