@@ -50,7 +50,6 @@ def test_a_dropped_recording_of_a_machine_is_told_in_words(page):
     expect(report).to_contain_text("times as likely to be synthetic, converted or cloned as recorded")
     expect(report.get_by_role("img", name="Scale of evidence")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == report.get_by_role("heading").inner_text()
-    expect(page.get_by_role("status").first).to_contain_text(f"{SPOOF.name}: ")
 
 
 def test_a_chosen_recording_of_a_person_leans_real(page):

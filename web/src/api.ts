@@ -1,13 +1,15 @@
 // What the page asks of its server, by the addresses of docs/api.md, relative to where the page lies.
 
 import { storedKey } from "./key.ts";
+import { judgeInTurn } from "./jobs.ts";
 import { Problem, problemOf, unreachable } from "./problems.ts";
 import type { Verdict } from "./verdict.ts";
 
 /** Of /v1/models: what the page shows of a model; the rest is left alone. */
 export interface Model {
   name: string;
-  default?: boolean;
+  /** Whether it is the one that judges here. */
+  serving?: boolean;
   version?: string;
   licence?: string;
   points?: { name: string; threshold: number; rule: string; miss: number; false_acceptance: number }[];
@@ -20,6 +22,8 @@ export interface Sending {
   onSent: (share: number) => void;
   /** The server is busy; the page tries again in so many seconds. */
   onWait: (seconds: number) => void;
+  /** The recording is too long to be answered at once, and takes its turn; so many seconds of it are judged. */
+  onTurn: (seconds: number) => void;
   signal: AbortSignal;
 }
 
@@ -29,9 +33,19 @@ const LONGEST_WAIT = 20;
 
 /** Judge a recording. Throws `Problem`; what `signal` aborts throws its reason. */
 export async function detect(file: Blob, name: string, sending: Sending): Promise<Verdict> {
+  try {
+    return (await uploadPatiently("v1/detect?timeline=1", file, name, sending)) as Verdict;
+  } catch (error) {
+    if (!(error instanceof Problem && error.status === 413)) throw error;
+    return await judgeInTurn(file, name, sending);
+  }
+}
+
+/** As `upload`, asking a busy server again. */
+export async function uploadPatiently(path: string, file: Blob, name: string, sending: Sending): Promise<unknown> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await upload("v1/detect?timeline=1", file, name, sending) as Verdict;
+      return await upload(path, file, name, sending);
     } catch (error) {
       const busy = error instanceof Problem && error.status === 503 && error.retryAfterSeconds !== null;
       if (!busy || attempt === ATTEMPTS) throw error;
@@ -42,26 +56,32 @@ export async function detect(file: Blob, name: string, sending: Sending): Promis
   }
 }
 
-/** The models of the server, the default one first; none where it does not say. */
+/** The models of the server, the one that judges first; none where it does not say. */
 export async function models(): Promise<Model[]> {
-  const key = storedKey();
-  let response: Response;
-  try {
-    response = await fetch(address("v1/models"), { headers: key ? { Authorization: `Bearer ${key}` } : {} });
-  } catch {
-    throw unreachable();
-  }
-  const body = await response.text();
-  if (!response.ok) throw problemOf(response.status, body, response.headers.get("Retry-After"));
-  const parsed: unknown = JSON.parse(body);
-  const listed = Array.isArray(parsed) ? parsed : (parsed as { models?: unknown }).models;
+  const { models: listed } = (await ask("GET", "v1/models")) as { models?: unknown };
   const found = Array.isArray(listed) ? (listed as Model[]) : [];
-  return [...found].sort((a, b) => Number(b.default ?? false) - Number(a.default ?? false));
+  return [...found].sort((a, b) => Number(b.serving ?? false) - Number(a.serving ?? false));
 }
 
 /** An address of the API, beside the page. */
 export function address(path: string): URL {
   return new URL(path, document.baseURI);
+}
+
+/** What the server answers to a request without a body. Throws `Problem`. */
+export async function ask(method: string, path: string, signal?: AbortSignal): Promise<unknown> {
+  const key = storedKey();
+  const headers = key ? { Authorization: `Bearer ${key}` } : undefined;
+  let response: Response;
+  try {
+    response = await fetch(address(path), { method, ...(headers ? { headers } : {}), ...(signal ? { signal } : {}) });
+  } catch {
+    signal?.throwIfAborted();
+    throw unreachable();
+  }
+  const body = await response.text();
+  if (!response.ok) throw problemOf(response.status, body, response.headers.get("Retry-After"));
+  return parsed(body);
 }
 
 /** By XMLHttpRequest: fetch does not tell how much of an upload is out. */
@@ -82,21 +102,29 @@ function upload(path: string, file: Blob, name: string, { onSent, signal }: Send
     request.onabort = () => reject(signal.reason);
     request.onerror = () => reject(unreachable());
     request.onload = () => {
-      if (request.status !== 200) {
+      if (request.status < 200 || request.status > 299) {
         reject(problemOf(request.status, request.responseText, request.getResponseHeader("Retry-After")));
         return;
       }
       try {
-        resolve(JSON.parse(request.responseText));
-      } catch {
-        reject(new Problem("answer", "The answer cannot be read", "It is not JSON.", "Is this address that of aasist serve?"));
+        resolve(parsed(request.responseText));
+      } catch (problem) {
+        reject(problem);
       }
     };
     request.send(form);
   });
 }
 
-function pause(seconds: number, signal: AbortSignal): Promise<void> {
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new Problem("answer", "The answer cannot be read", "It is not JSON.", "Is this the address of aasist serve?");
+  }
+}
+
+export function pause(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = () => {
       clearTimeout(timer);

@@ -23,6 +23,7 @@ export async function listen(host: HTMLElement): Promise<Heard | null> {
   let kept = true;
   let samples = 0;
   let final: Verdict | null = null;
+  let toward: Change["toward"] | null = null;
   let stream: Stream | null = null;
   let sent = 0;
   let microphone: Microphone | null = null;
@@ -31,7 +32,7 @@ export async function listen(host: HTMLElement): Promise<Heard | null> {
   const title = h("h2", { tabindex: -1 }, "Waiting for the microphone");
   const note = h("p", { class: "sentence" }, "");
   const spoken = h("p", { class: "unseen", role: "status" });
-  const turns = h("ol", { class: "turns", role: "log", "aria-label": "Changes" });
+  const turns = h("ol", { class: "turns" });
   const level = h("meter", { min: 0, max: 1, high: 0.97, value: 0, "aria-label": "Level of the microphone" });
   let stop!: () => void;
   const stopped = new Promise<void>((resolve) => (stop = resolve));
@@ -41,7 +42,7 @@ export async function listen(host: HTMLElement): Promise<Heard | null> {
     note,
     spoken,
     chart.element,
-    turns,
+    h("div", { role: "log", "aria-label": "Changes" }, turns),
     level,
     h("div", { class: "row" }, button),
     h("p", { class: "quiet" }, "Your browser asks whether this page may use the microphone. While this runs, what it hears is sent to this server, " +
@@ -78,7 +79,8 @@ export async function listen(host: HTMLElement): Promise<Heard | null> {
       if (event.score !== null) chart.score(event.time, event.score, event.type === "provisional");
     } else if (event.type === "change") {
       chart.change(event);
-      turns.append(h("li", {}, turn(event)));
+      turns.append(h("li", {}, turn(event, toward)));
+      toward = event.toward;
     } else if (event.type === "final") {
       const { type: _, changes: __, ...verdict } = event;
       final = verdict;
@@ -115,7 +117,7 @@ export async function listen(host: HTMLElement): Promise<Heard | null> {
   }
 }
 
-function turn({ since, time, toward }: Change): string {
+function turn({ since, time, toward }: Change, before: Change["toward"] | null): string {
   const side = toward === "spoof" ? "synthetic" : "real";
-  return `From about ${clock(since)}, the sound turned towards ${side} (sure at ${clock(time)}).`;
+  return `From about ${clock(since)}, the sound turned ${toward === before ? "further " : ""}towards ${side} (sure at ${clock(time)}).`;
 }

@@ -6,7 +6,7 @@ import { byId, h } from "./dom.ts";
 import { entries, forget, remember, remembers, setRemembers, type Entry } from "./history.ts";
 import { storedKey, storeKey } from "./key.ts";
 import { listen } from "./live.ts";
-import { bytes, percent } from "./numbers.ts";
+import { bytes, clock, percent } from "./numbers.ts";
 import { asProblem, Problem } from "./problems.ts";
 import { record } from "./recorder.ts";
 import { reportOf, type Report } from "./report.ts";
@@ -77,6 +77,10 @@ async function judge(file: File, beside: boolean, signal: AbortSignal): Promise<
       progress.removeAttribute("value"); // how long listening takes, nobody knows
       say(`Listening to ${file.name}…`);
     },
+    onTurn: (seconds) => {
+      progress.removeAttribute("value");
+      say(seconds ? `${file.name} is long and takes its turn: ${clock(seconds)} of it heard…` : `${file.name} is long and takes its turn…`);
+    },
     onWait: (seconds) => say(`The server is busy; trying again in ${seconds} s…`),
   });
   signal.throwIfAborted();
@@ -97,8 +101,8 @@ function show(name: string, verdict: Verdict, file: File | null, beside: boolean
   comparison.textContent =
     first && second ? comparisonOf({ name: first.name, verdict: first.report.verdict }, { name: second.name, verdict: second.report.verdict }) : "";
   comparing = false;
-  say(`${name}: ${headline(verdict)}.`);
-  report.focus();
+  say("");
+  report.focus(); // which has a screen reader say it
   if (file) {
     remember(name, verdict);
     showHistory();

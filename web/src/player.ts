@@ -4,6 +4,7 @@ import WaveSurfer from "wavesurfer.js";
 import Spectrogram from "wavesurfer.js/dist/plugins/spectrogram.esm.js";
 import { h } from "./dom.ts";
 import { clock } from "./numbers.ts";
+import type { Player } from "./sound.ts";
 
 /** What the model hears; the waveform is decoded at this rate, so the spectrogram ends where the model's hearing does. */
 const SAMPLE_RATE = 16_000;
@@ -12,12 +13,6 @@ const WAVE_HEIGHT = Number(__WAVE_HEIGHT__);
 const SPECTROGRAM_HEIGHT = 112;
 
 declare const __WAVE_HEIGHT__: string;
-
-export interface Player {
-  readonly element: HTMLElement;
-  play(start: number, end: number): void;
-  destroy(): void;
-}
 
 /** Rejects where the browser cannot decode the recording. `onTime` is called with the seconds, while it plays or is moved. */
 export async function openPlayer(file: Blob, host: HTMLElement, onTime: (seconds: number) => void): Promise<Player> {
@@ -97,5 +92,5 @@ export async function openPlayer(file: Blob, host: HTMLElement, onTime: (seconds
   wave.setAttribute("aria-valuemin", "0");
   wave.setAttribute("aria-valuemax", surfer.getDuration().toFixed(1));
   tell(0);
-  return { element, play: (start, end) => void surfer.play(start, end), destroy };
+  return { play: (start, end) => void surfer.play(start, end), destroy };
 }

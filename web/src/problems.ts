@@ -12,6 +12,12 @@ export class Problem extends Error {
   ) {
     super(detail);
   }
+
+  /** With the remedy that fits. */
+  static of(status: number, code: string, title: string, detail: string, retryAfterSeconds: number | null = null): Problem {
+    const remedy = BY_CODE[code] ?? BY_STATUS[status] ?? (status > 500 ? UNREACHED : "");
+    return new Problem(code, title, sentence(detail), remedy, status, retryAfterSeconds);
+  }
 }
 
 const BY_CODE: Record<string, string> = {
@@ -54,8 +60,7 @@ export function problemOf(status: number, body: string, retryAfter: string | nul
   const title = typeof said.title === "string" ? said.title : `The server answered ${status}`;
   const detail = typeof said.detail === "string" ? said.detail : "It gave no reason.";
   const seconds = retryAfter === null ? Number.NaN : Number(retryAfter);
-  const remedy = BY_CODE[code] ?? BY_STATUS[status] ?? (status > 500 ? UNREACHED : "");
-  return new Problem(code, title, sentence(detail), remedy, status, Number.isFinite(seconds) ? seconds : null);
+  return Problem.of(status, code, title, detail, Number.isFinite(seconds) ? seconds : null);
 }
 
 /** No answer at all. */

@@ -3,8 +3,8 @@
 import type { Model } from "./api.ts";
 import { h } from "./dom.ts";
 import { clock, percent, signed } from "./numbers.ts";
-import type { Player } from "./player.ts";
 import { scaleOf } from "./scale.ts";
+import { openSound, type Player } from "./sound.ts";
 import { tableOf, timelineOf } from "./timeline.ts";
 import { advice, caution, explanation, headline, sideOfLabel, type Span, type Verdict } from "./verdict.ts";
 
@@ -55,8 +55,7 @@ export function reportOf(verdict: Verdict, { file, name, model, onCompare }: Opt
   );
 
   if (file) {
-    import("./player.ts")
-      .then(({ openPlayer }) => openPlayer(file, sound, (seconds) => timeline.moveTo(seconds)))
+    openSound(file, verdict.duration_seconds ?? 0, sound, (seconds) => timeline.moveTo(seconds))
       .then(
         (opened) => {
           if (gone) opened.destroy();
