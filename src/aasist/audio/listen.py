@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from aasist.audio.quality import Finding, Quality, QualityMeter, judge
 from aasist.audio.read import AudioReader
@@ -23,6 +24,18 @@ class Heard:
     quality: Quality
     warnings: tuple[Finding, ...]
     undecided_reasons: tuple[Finding, ...]
+
+
+class Listening(Protocol):
+    """One recording as a model takes it: its windows in order, once; then what was heard. A `Listener`, or what stands for
+    one that listens in another process."""
+
+    def __iter__(self) -> Iterator[Window]: ...
+
+    @property
+    def summary(self) -> Heard:
+        """What was heard; only once every window was taken."""
+        ...
 
 
 class Listener:

@@ -27,6 +27,7 @@ VERBS = {
     "probe": "Can loudness, bandwidth, silence or codecs tell the classes of a training set apart?",
     "corpus": "Make spoofed trials from anyone's recordings.",
     "bench": "Time models on this machine in every runtime, and say which to take.",
+    "serve": "Serve verdicts over HTTP.",
     "models": "List the models that are shipped, or say what is in a model file.",
     "export": "Write a model as ONNX, or in OpenVINO's format.",
     "quantize": "Write a model as int8 or fp16, and what that saves and costs.",

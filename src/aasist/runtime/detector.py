@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aasist.audio.listen import Heard, Listener
+from aasist.audio.listen import Heard, Listener, Listening
 from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
@@ -21,9 +21,9 @@ from aasist.runtime.hysteresis import merged
 from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.notes import PRECISIONS
 from aasist.runtime.runtimes import AUTO, RUNTIMES
-from aasist.runtime.threads import available_threads
+from aasist.runtime.threads import Division, available_threads
 from aasist.runtime.verdict import Label, Note, Span, Verdict, score_of, unjudged
-from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32
+from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32, Session
 
 Float64 = NDArray[np.float64]
 
@@ -80,7 +80,6 @@ class Detector:
         ``progress`` is called with the seconds of audio judged so far. Raises ``AudioError`` where the recording cannot
         be judged at all, ``ModelError`` where the model fails on it.
         """
-        windows: list[Span] = []
         with open_audio(source, channel=self.channel, limits=self.limits) as reader:
             listener = Listener(
                 reader,
@@ -88,13 +87,18 @@ class Detector:
                 hop_samples=self.notes.hop_samples,
                 threads=self.threads,
             )
-            for spans in self.scored(listener):
-                windows += spans
-                if progress is not None:
-                    progress(windows[-1].end)
+            return self.judge(listener, name_of(source), progress=progress)
+
+    def judge(self, recording: Listening, name: str, *, progress: Callable[[float], None] | None = None) -> Verdict:
+        """Judge what is being listened to, wherever that is done, with windows and hop of ``notes``; raises as `detect`."""
+        windows: list[Span] = []
+        for spans in self.scored(recording):
+            windows += spans
+            if progress is not None:
+                progress(windows[-1].end)
         llr = float(np.mean([window.llr for window in windows])) if windows else None
         segments = merged(windows, self.threshold)
-        return self.verdict(name_of(source), listener.summary, llr, segments=segments, windows=windows)
+        return self.verdict(name, recording.summary, llr, segments=segments, windows=windows)
 
     def verdict(
         self, path: str, heard: Heard, llr: float | None, *, segments: Sequence[Span], windows: Sequence[Span] = ()
@@ -135,6 +139,17 @@ class Detector:
                 yield self.detect(source)
             except AasistError as error:
                 yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
+
+    @property
+    def division(self) -> Division:
+        """How the threads are used: runs of the model side by side."""
+        return self._division
+
+    def sharing(self, session: Session) -> Self:
+        """This detector with its windows scored by ``session``: its own model behind a queue that others share."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, session=session)
+        return other
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A detector that is pickled or copied opens its model anew where it arrives."""

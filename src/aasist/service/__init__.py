@@ -1,0 +1,1 @@
+"""The HTTP service: recordings in, verdicts out, within limits that hold."""

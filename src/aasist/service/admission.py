@@ -1,0 +1,198 @@
+"""Who is let in how often: rates by key or address, uploads in flight, and those who ask the same again and again.
+
+All of it is counted in this process. With several processes each enforces its share of a rate, so that together they never
+let more through; who keeps one connection open is then held to that share.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aasist.service.keys import Principal
+from aasist.service.likeness import Bits, near
+from aasist.service.problems import Problem, busy
+from aasist.service.settings import Settings
+
+ACCOUNTS = 10_000
+"""Keys and addresses that are counted; beyond, whoever asked longest ago is forgotten."""
+
+KEPT_LIKENESSES = 256
+"""Of each of them."""
+
+Clock = Callable[[], float]
+
+
+@dataclass
+class Bucket:
+    """A token bucket: ``rate`` a second flow in, ``most`` fit. Taking may leave it in debt, which is waited for."""
+
+    rate: float
+    most: float
+    level: float
+    at: float
+
+    def wait(self, now: float, needed: float) -> float:
+        """Seconds until ``needed`` is there; 0 where it is."""
+        self.level = min(self.most, self.level + self.rate * (now - self.at))
+        self.at = now
+        return max(0.0, (needed - self.level) / self.rate)
+
+
+@dataclass
+class Account:
+    """What is counted of one key or address."""
+
+    requests: Bucket | None
+    audio: Bucket | None
+    streams: int = 0
+    likenesses: list[tuple[float, NDArray[np.bool_]]] = field(default_factory=list)
+    alike: list[float] = field(default_factory=list)
+    """When recordings came that were near an earlier one, and not the same."""
+
+
+class Admission:
+    """Counts and refuses; may be asked from several threads."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._lock = threading.Lock()
+        self.uploads, self.upload_bytes, self.all_streams = 0, 0, 0
+        self.stopping = False
+
+    def request(self, principal: Principal) -> None:
+        """Count one request; `Problem` 429 where there were too many, or too much audio, or too much of the same."""
+        with self._lock:
+            now = self._clock()
+            account = self._account(principal, now)
+            if account.audio is not None and (wait := account.audio.wait(now, 0.0)) > 0:
+                raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
+            if (wait := self._probing(account, now)) > 0:
+                raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
+            if account.requests is not None:
+                if (wait := account.requests.wait(now, 1.0)) > 0:
+                    raise _too_many("request_rate", "more requests than are allowed", wait)
+                account.requests.level -= 1.0
+
+    def audio(self, principal: Principal, seconds: float) -> None:
+        """Count audio that was judged; what is too much is waited for by the next request."""
+        with self._lock:
+            now = self._clock()
+            if (bucket := self._account(principal, now).audio) is not None:
+                bucket.wait(now, 0.0)
+                bucket.level -= seconds
+
+    def likeness(self, principal: Principal, several: tuple[Bits, ...]) -> None:
+        """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind.
+
+        The very same recording again teaches nobody anything, and is not counted.
+        """
+        if not self._settings.probe_limit or not several:
+            return
+        new = np.stack(several)
+        with self._lock:
+            now = self._clock()
+            account = self._account(principal, now)
+            since = now - self._settings.probe_seconds
+            account.likenesses = [one for one in account.likenesses if one[0] > since][-KEPT_LIKENESSES:]
+            same = any(np.array_equal(new, known) for _, known in account.likenesses)
+            if same:
+                return
+            known = [known for _, known in account.likenesses]
+            alike = bool(known) and any(near(bits, np.concatenate(known)).any() for bits in new)
+            account.likenesses.append((now, new))
+            if alike:
+                account.alike.append(now)
+                if (wait := self._probing(account, now)) > 0:
+                    raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
+
+    @contextmanager
+    def upload(self) -> Iterator[Callable[[int], None]]:
+        """A place for one upload while it is received and judged; what it gives takes the bytes as they come.
+
+        `Problem` 503 where all places, or all bytes, are taken.
+        """
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            with self._lock:
+                if self.upload_bytes + count > self._settings.max_in_flight_bytes:
+                    raise busy("as much is being uploaded as there is room for", retry_after=2)
+                self.upload_bytes += count
+                taken += count
+
+        with self._lock:
+            if self.stopping:
+                raise busy("the service is stopping", retry_after=5, code="stopping")
+            if self.uploads >= self._settings.max_in_flight:
+                raise busy("as many recordings are being judged as there is room for", retry_after=1)
+            self.uploads += 1
+        try:
+            yield take
+        finally:
+            with self._lock:
+                self.uploads -= 1
+                self.upload_bytes -= taken
+
+    @contextmanager
+    def stream(self, principal: Principal) -> Iterator[None]:
+        """A place for one live stream; `Problem` 429 where the account has its share, 503 where all are taken."""
+        with self._lock:
+            account = self._account(principal, self._clock())
+            most = principal.limits.streams if principal.limits.streams is not None else self._settings.streams
+            if account.streams >= most:
+                raise _too_many("stream_limit", f"{most} live streams at a time are allowed", 5)
+            if self.stopping or self.all_streams >= self._settings.max_streams:
+                raise busy("as many streams are being listened to as there is room for", retry_after=5)
+            account.streams += 1
+            self.all_streams += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                account.streams -= 1
+                self.all_streams -= 1
+
+    def _probing(self, account: Account, now: float) -> float:
+        """Seconds until the account may ask again."""
+        limit, over = self._settings.probe_limit, self._settings.probe_seconds
+        account.alike = [at for at in account.alike if at > now - over]
+        if not limit or len(account.alike) <= limit:
+            return 0.0
+        return max(0.0, account.alike[-limit - 1] + over - now)
+
+    def _account(self, principal: Principal, now: float) -> Account:
+        name = principal.account
+        account = self._accounts.get(name)
+        if account is None:
+            limits, settings = principal.limits, self._settings
+            per_minute = settings.requests_per_minute if limits.requests_per_minute is None else limits.requests_per_minute
+            per_hour = (
+                settings.audio_seconds_per_hour if limits.audio_seconds_per_hour is None else limits.audio_seconds_per_hour
+            )
+            account = Account(
+                requests=self._bucket(per_minute, 60.0, now), audio=self._bucket(per_hour, 3600.0, now)
+            )
+            self._accounts[name] = account
+            while len(self._accounts) > ACCOUNTS:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(name)
+        return account
+
+    def _bucket(self, limit: float, seconds: float, now: float) -> Bucket | None:
+        """What is allowed in so many seconds may also come at once; 0 is no limit."""
+        share = limit / self._settings.workers
+        return Bucket(share / seconds, max(1.0, share), max(1.0, share), now) if limit else None
+
+
+def _too_many(code: str, message: str, wait: float) -> Problem:
+    return Problem(429, code, f"{message}; come again in {max(1, round(wait + 0.5))} s", retry_after=wait)

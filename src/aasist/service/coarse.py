@@ -1,0 +1,29 @@
+"""Less of a verdict for those who need less: what cannot be read off cannot be climbed along.
+
+``full``: everything. ``rounded``: llr to a whole number, score to two digits of that. ``label``: the label and where, no number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aasist.runtime.verdict import score_of
+from aasist.service.settings import Detail
+
+
+def coarsened(document: dict[str, Any], detail: Detail) -> dict[str, Any]:
+    """The JSON object of a verdict -> what is answered of it."""
+    if detail == "full":
+        return document
+    out = {**document, **_coarse(document, detail)}
+    out["segments"] = [{**one, **_coarse(one, detail)} for one in document["segments"]]
+    if "windows" in out:
+        out["windows"] = [{**one, **_coarse(one, detail)} for one in document["windows"]] if detail == "rounded" else []
+    return out
+
+
+def _coarse(scored: dict[str, Any], detail: Detail) -> dict[str, float | None]:
+    if detail == "label" or scored["llr"] is None:
+        return {"llr": None, "score": None}
+    llr = float(round(scored["llr"]))
+    return {"llr": llr, "score": round(score_of(llr), 2)}

@@ -1,0 +1,86 @@
+"""uvicorn's connections with what it lacks against senders that never finish: a time for headers, an end after an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from aasist.service.problems import MEDIA_TYPE, as_values
+
+LINGER_SECONDS = 2.0
+"""For the rest of a body that was answered before it had come: long enough for a client to read the answer."""
+
+
+class Connection(H11Protocol):
+    """One connection. Limits are of the class: `limited` makes one."""
+
+    header_seconds: ClassVar[float] = 10.0
+    max_connections: ClassVar[int] = 512
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it; begin to wait for a request."""
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those of an unfinished request line and headers have their time."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._done_waiting()
+        elif self._deadline is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._done_waiting()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Answered; who goes on sending is cut off."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _wait(self) -> None:
+        self._deadline = self.loop.call_later(self.header_seconds, self._too_slow)
+
+    def _done_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing() and self.transport.get_protocol() is self:
+            self.transport.close()
+
+
+def limited(header_seconds: float, max_connections: int) -> type[Connection]:
+    """Set for this process, before its server begins."""
+    Connection.header_seconds, Connection.max_connections = header_seconds, max_connections
+    return Connection
+
+
+def _raw(status: int, code: str, detail: str) -> bytes:
+    values = as_values(status, code, detail)
+    body = json.dumps(values).encode()
+    head = (
+        f"HTTP/1.1 {status} {values['title']}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        "Retry-After: 1\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+_TOO_MANY = _raw(503, "busy", "as many connections are open as there may be")

@@ -1,0 +1,177 @@
+"""From an upload to its verdict: decoded and searched for speech in another process, scored here, in one queue with others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from aasist.audio.listen import Heard
+from aasist.audio.windows import Window
+from aasist.runtime.detector import Detector
+from aasist.runtime.threads import available_threads
+from aasist.runtime.verdict import Verdict
+from aasist.service.batcher import Batcher
+from aasist.service.decoders import Decoders, Given, RemoteListener
+from aasist.service.likeness import Bits, bits_of
+from aasist.service.problems import busy
+from aasist.service.settings import Settings
+
+COMPARED_WINDOWS = 3
+"""Windows of a recording whose likeness is kept."""
+
+__all__ = ["Bounds", "Given", "Judge", "Judged"]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one recording may take; ``patient`` ones (jobs) wait as long as it takes, and stand behind those that do not."""
+
+    max_bytes: int
+    max_seconds: float
+    decode_seconds: float
+    patient: bool = False
+
+    @classmethod
+    def of_detect(cls, settings: Settings) -> Bounds:
+        return cls(settings.max_bytes, settings.max_seconds, settings.decode_seconds)
+
+    @classmethod
+    def of_job(cls, settings: Settings) -> Bounds:
+        return cls(settings.job_max_bytes, settings.job_max_seconds, 30 * settings.decode_seconds, patient=True)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and how the recording's first windows sound (`likeness`)."""
+
+    verdict: Verdict
+    bits: tuple[Bits, ...]
+
+
+class Judge:
+    """Holds the model, its queue, and the processes that decode.
+
+    The seam to the runtime is narrow, so that a cascade can take the detector's place: ``notes`` (window and hop), ``model``,
+    ``threshold``, ``sharing(session)`` and ``judge(recording, name, progress=)``.
+    """
+
+    def __init__(self, settings: Settings, *, on_run: Callable[[int, float], None] = lambda windows, seconds: None) -> None:
+        threads = max(1, (settings.threads or available_threads()) // settings.workers)
+        self.detector = Detector(
+            settings.model,
+            threshold=settings.threshold,
+            threads=threads,
+            runtime=settings.runtime,
+            precision=settings.precision,
+        )
+        self._queue_seconds = settings.queue_seconds
+        lanes = self.detector.division.runs
+        self.batcher = Batcher(
+            self.detector.session,
+            lanes=lanes,
+            most=settings.batch_windows,
+            wait_seconds=settings.batch_wait_ms / 1000,
+            on_run=on_run,
+        )
+        self._now = self.detector.sharing(self.batcher.session())
+        self._later = self.detector.sharing(self.batcher.session(later=True))
+        decoders = settings.decoders or threads
+        memory = settings.decode_memory_bytes
+        self.decoders = Decoders(decoders, memory_bytes=memory)
+        # Jobs have their own: a long recording must not keep short ones from being decoded.
+        self.job_decoders = Decoders(settings.job_runners, memory_bytes=memory)
+        # While some wait for their windows to be scored, others keep the decoders busy.
+        self._threads = ThreadPoolExecutor(decoders + 2 * lanes, "judge")
+        self._job_threads = ThreadPoolExecutor(max(1, settings.job_runners), "job")
+
+    async def judge(
+        self,
+        file: BinaryIO,
+        name: str | None,
+        bounds: Bounds,
+        *,
+        stop: threading.Event,
+        progress: Callable[[float], None] | None = None,
+    ) -> Judged:
+        """Judge an open file. Raises `AudioError`, `ModelError`, `Problem` 503 where its turn comes too late, and `Given`
+        where ``stop`` was set. ``stop`` is set when the caller is cancelled; the work then ends soon after."""
+        pool = self._job_threads if bounds.patient else self._threads
+        asked = time.monotonic()
+        begun = pool.submit(self._judge, file, name, bounds, stop, asked, progress or (lambda seconds: None))
+        work = asyncio.wrap_future(begun)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            if not begun.cancel():
+                # The file is closed by whoever opened it: not before nobody reads it.
+                await asyncio.wait([work])
+                if not work.cancelled():
+                    work.exception()
+            raise
+
+    def _judge(
+        self,
+        file: BinaryIO,
+        name: str | None,
+        bounds: Bounds,
+        stop: threading.Event,
+        asked: float,
+        progress: Callable[[float], None],
+    ) -> Judged:
+        if stop.is_set():
+            raise Given
+        if not bounds.patient and time.monotonic() - asked > self._queue_seconds:
+            raise busy("the queue is too long to be served in time", retry_after=self._queue_seconds)
+        detector, decoders = (self._later, self.job_decoders) if bounds.patient else (self._now, self.decoders)
+        task = {
+            "window_samples": detector.notes.window_samples,
+            "hop_samples": detector.notes.hop_samples,
+            "max_bytes": bounds.max_bytes,
+            "max_seconds": bounds.max_seconds,
+            "seconds": bounds.decode_seconds,
+        }
+        listener = decoders.hear(file, task, stop.is_set)
+
+        def on_progress(seconds: float) -> None:
+            if stop.is_set():
+                raise Given
+            progress(seconds)
+
+        try:
+            heard = _Compared(listener)
+            verdict = detector.judge(heard, name or "", progress=on_progress)
+        finally:
+            listener.close()
+        return Judged(verdict, tuple(heard.bits))
+
+    def close(self) -> None:
+        """Let what is being judged be finished, and end the processes."""
+        for pool in (self._threads, self._job_threads):
+            pool.shutdown(wait=True, cancel_futures=True)
+        self.batcher.close()
+        for decoders in (self.decoders, self.job_decoders):
+            decoders.close()
+
+
+@dataclass
+class _Compared:
+    """A `Listening` that notes on the way how the first windows sound."""
+
+    listener: RemoteListener
+    bits: list[Bits] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Window]:
+        for window in self.listener:
+            if len(self.bits) < COMPARED_WINDOWS:
+                self.bits.append(bits_of(window.samples))
+            yield window
+
+    @property
+    def summary(self) -> Heard:
+        return self.listener.summary

@@ -1,0 +1,105 @@
+"""Listening: the socket, one process or several, until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from aasist.errors import AasistError
+from aasist.runtime.models import open_model
+from aasist.service.app import create_app
+from aasist.service.connections import limited
+from aasist.service.logs import start_logging
+from aasist.service.metrics import SHARED
+from aasist.service.settings import Settings
+from aasist.service.store.store import Store
+
+
+def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was accepted is answered first, within ``drain_seconds``.
+
+    Raises `AasistError` ``no_key`` where keys are needed and there is none, ``bind`` where the address cannot be had, and what
+    the model or the database says. ``say`` is told where it listens, and whether keys are asked for.
+    """
+    store = Store(settings)  # here first, so that several processes find the tables made
+    usable = store.keys.usable()
+    store.close()
+    if settings.keys_required and not usable:
+        raise AasistError(
+            "no_key",
+            f"{settings.host} can be reached from other machines, and there is no API key: make one with 'aasist serve keys add "
+            "NAME', or listen on 127.0.0.1, or let everyone in with --insecure",
+        )
+    open_model(settings.model, threads=1, runtime=settings.runtime, precision=settings.precision)
+    with bound(settings) as sock:
+        say(announcement(settings, sock.getsockname()[1]))
+        config = uvicorn.Config(
+            partial(application, settings),
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            http=limited(settings.header_seconds, settings.max_connections),
+            h11_max_incomplete_event_size=settings.header_bytes,
+            timeout_graceful_shutdown=settings.drain_seconds,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # an address that a client tells is no address to count by
+            lifespan="on",
+        )
+        if settings.workers > 1:
+            with tempfile.TemporaryDirectory(prefix="aasist-metrics-") as folder:
+                os.environ[SHARED] = folder
+                Multiprocess(config, [sock]).run()
+            return
+        # uvicorn raises the signal again once it has drained: that is no reason to die of it.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        server = uvicorn.Server(config)
+        server.run([sock])
+        if not server.started:
+            raise AasistError("start", "the service could not start; its log says why")
+
+
+def application(settings: Settings) -> FastAPI:
+    """What each process runs."""
+    start_logging()
+    limited(settings.header_seconds, settings.max_connections)
+    return create_app(settings)
+
+
+def bound(settings: Settings) -> socket.socket:
+    """A socket that is bound, and inherited by processes to come; `AasistError` ``bind`` where it cannot be had."""
+    host = settings.host.strip("[]")
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, settings.port))
+        sock.set_inheritable(True)
+    except (OSError, UnicodeError) as error:
+        sock.close()
+        reason = getattr(error, "strerror", None) or error
+        raise AasistError(
+            "bind", f"cannot listen on {host}:{settings.port}: {reason}; choose another --port or --host"
+        ) from None
+    return sock
+
+
+def announcement(settings: Settings, port: int) -> str:
+    """For people, where it listens and who is let in."""
+    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
+    if settings.keys_required:
+        who = "keys are asked for"
+    elif settings.loopback:
+        who = "no key is needed, and no other machine can reach it"
+    else:
+        who = "EVERYONE who can reach it is let in without a key (--insecure)"
+    return f"http://{host}:{port} (model {settings.model}); {who}"

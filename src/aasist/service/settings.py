@@ -1,0 +1,208 @@
+"""What can be set: by environment (``AASIST_PORT``), by a TOML file, or by an option of ``aasist serve``, which wins."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from aasist.errors import AasistError
+
+ENV_PREFIX = "AASIST_"
+FILE_VARIABLE = "AASIST_SETTINGS"
+"""Names the settings file where no option does."""
+
+SECRET = {"database", "secret"}
+"""Fields that are shown in part or not at all."""
+
+Detail = Literal["full", "rounded", "label"]
+Names = Annotated[tuple[str, ...], NoDecode]
+"""In the environment separated by commas."""
+
+
+def state_folder() -> Path:
+    """``$XDG_STATE_HOME/aasist``, or ``~/.local/state/aasist``."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "aasist"
+
+
+class Settings(BaseSettings):
+    """All of them, with their defaults. Seconds, bytes and counts are in the names; 0 turns a rate limit off."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback a key must exist, or insecure.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=64, description="Server processes; each opens the model, they share the database.")
+    insecure: bool = Field(False, description="Serve beyond loopback without keys.")
+    allowed_hosts: Names = Field((), description="Names that the service is asked by, besides those of loopback.")
+    cors_origins: Names = Field((), description="Origins whose pages may call the service; none by default.")
+
+    model: str = Field("efficient", description="A shipped model, or the path of a model file.")
+    runtime: str = Field("auto", description="auto, onnxruntime, openvino or torch.")
+    precision: str | None = Field(None, description="fp32, bf16, fp16 or int8; unset: the model's.")
+    threshold: float | None = Field(None, allow_inf_nan=False, description="On llr; unset: the model's.")
+    threads: int | None = Field(None, ge=1, description="Of all processes together; unset: what the machine gives.")
+    batch_windows: int = Field(
+        1, ge=1, le=64, description="Windows of several requests that one run may score; more than 1 gains nothing on CPU."
+    )
+    batch_wait_ms: float = Field(2.0, ge=0, le=1000, description="How long a run waits for more windows, if it may.")
+
+    state_dir: Path = Field(default_factory=state_folder, description="Folder of the database, queued audio, the secret.")
+    database: str | None = Field(None, description="postgresql://... or sqlite:///...; unset: a file in state_dir.")
+    secret: str | None = Field(None, min_length=32, description="Signs webhooks; unset: a random one, kept in state_dir.")
+    keep_verdicts_days: float = Field(30.0, ge=0, description="How long verdicts and ended jobs are kept; 0: for good.")
+    keep_audio: bool = Field(False, description="Keep what was uploaded to jobs and /v1/detect.")
+    keep_audio_days: float = Field(7.0, gt=0, description="How long, where it is kept.")
+
+    max_bytes: int = Field(100_000_000, ge=1, description="Of an upload to /v1/detect.")
+    max_seconds: float = Field(600.0, gt=0, description="Of a recording to /v1/detect.")
+    job_max_bytes: int = Field(2_000_000_000, ge=1, description="Of an upload to /v1/jobs.")
+    job_max_seconds: float = Field(43_200.0, gt=0, description="Of a recording to /v1/jobs.")
+    max_in_flight: int = Field(64, ge=1, description="Uploads being received or judged at a time, by process.")
+    max_in_flight_bytes: int = Field(4_000_000_000, ge=1, description="And their bytes, in files without a name.")
+    max_jobs_waiting: int = Field(1_000, ge=1, description="Jobs that may wait, of all keys.")
+    queue_seconds: float = Field(30.0, gt=0, description="Longer in the queue than this, an upload is turned away.")
+    max_connections: int = Field(512, ge=1, description="By process.")
+    max_headers: int = Field(100, ge=10, description="Of a request.")
+    header_bytes: int = Field(32_768, ge=1024, description="All headers of a request.")
+    header_seconds: float = Field(10.0, gt=0, description="For a request's headers to come.")
+    upload_floor_seconds: float = Field(20.0, gt=0, description="Every upload has this long,")
+    upload_bytes_per_second: float = Field(20_000.0, gt=0, description="and more by the bytes that have come.")
+    drain_seconds: int = Field(30, ge=0, description="After SIGTERM, for requests to be answered.")
+
+    decoders: int | None = Field(None, ge=1, description="Processes that decode; unset: one a thread.")
+    decode_seconds: float = Field(60.0, gt=0, description="To decode one upload of /v1/detect; a job has 30 times as long.")
+    decode_memory_bytes: int = Field(1 << 30, ge=1 << 28, description="That a decoder may take for one recording.")
+
+    job_runners: int = Field(1, ge=0, description="Jobs worked on at a time, by process.")
+    job_lease_seconds: float = Field(30.0, gt=0, description="After which a job of a dead process is taken over.")
+    job_attempts: int = Field(5, ge=1, description="After which a job that takes the service down each time has failed.")
+    webhook_allow: Names = Field((), description="Networks and host names that webhooks may reach besides public ones.")
+    webhook_attempts: int = Field(8, ge=1, le=20, description="Of delivering a webhook, over about a day.")
+
+    requests_per_minute: float = Field(600.0, ge=0, description="By key, or by address without one.")
+    audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
+    streams: int = Field(10, ge=0, description="Live streams at a time, by key or address.")
+    max_streams: int = Field(50, ge=0, description="And of all together, by process.")
+    detail: Detail = Field("full", description="What those without a key see: full, rounded or label.")
+    probe_limit: int = Field(20, ge=0, description="Near-identical recordings in probe_seconds that are answered at once.")
+    probe_seconds: float = Field(600.0, gt=0, description="Over which they are counted.")
+
+    @field_validator("allowed_hosts", "cors_origins", "webhook_allow", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Settings:
+        if max(self.max_bytes, self.job_max_bytes) > self.max_in_flight_bytes:
+            raise ValueError("max_in_flight_bytes must hold one upload of max_bytes and of job_max_bytes")
+        if "*" in self.cors_origins and not self.loopback and self.insecure:
+            raise ValueError("cors_origins '*' together with insecure would open the service to every page: name the origins")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = os.environ.get(FILE_VARIABLE)
+        sources = (init_settings, env_settings)
+        return (*sources, TomlConfigSettingsSource(settings_cls, Path(file))) if file else sources
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether a request without a key is turned away."""
+        return not (self.loopback or self.insecure)
+
+    @property
+    def database_url(self) -> str:
+        """With the driver that is used."""
+        url = self.database or f"sqlite:///{self.state_dir / 'aasist.db'}"
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Audio of jobs that have not ended."""
+        return self.state_dir / "jobs"
+
+    @property
+    def audio_dir(self) -> Path:
+        """Audio that is kept."""
+        return self.state_dir / "audio"
+
+    def shown(self) -> str:
+        """As a settings file, which it can be saved as; secrets are left out."""
+        return "".join(_shown(name, getattr(self, name)) for name in type(self).model_fields)
+
+
+def _shown(name: str, value: Any) -> str:
+    about = f"# {Settings.model_fields[name].description} {ENV_PREFIX}{name.upper()}\n"
+    if value is None:
+        return f"{about}# {name} =\n"
+    if name in SECRET:
+        return f"{about}# {name} = (set; not shown)\n"
+    if isinstance(value, bool):
+        return f"{about}{name} = {str(value).lower()}\n"
+    if isinstance(value, tuple):
+        return f"{about}{name} = [{', '.join(_quoted(one) for one in value)}]\n"
+    return f"{about}{name} = {_quoted(value) if isinstance(value, str | Path) else value}\n"
+
+
+def _quoted(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def read_settings(file: Path | None = None, **given: Any) -> Settings:
+    """From ``given`` (None: not given), the environment and the file; `AasistError` ``settings`` says which is wrong."""
+    if file is not None:
+        os.environ[FILE_VARIABLE] = str(file)
+    path = os.environ.get(FILE_VARIABLE)
+    if path and not Path(path).is_file():
+        raise AasistError("settings", f"no settings file {path!r}: name one that exists, or none")
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            reason = "no such setting; aasist serve --show-settings lists them"
+        else:
+            reason = first["msg"]
+        where = f"{name} ({ENV_PREFIX}{name.upper()}): " if name else ""
+        raise AasistError("settings", f"settings: {where}{reason}") from None
+    except ValueError as error:  # the file is not TOML
+        raise AasistError("settings", f"settings: {path}: {error}") from None

@@ -1,0 +1,193 @@
+"""Jobs as they are stored: claimed with a lease, finished once, whatever is killed when."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from aasist.service.store.tables import jobs
+from aasist.service.store.verdictstore import StoredVerdict, inserted
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """One row; moments in seconds since 1970. ``document`` is the verdict as it was answered to this key."""
+
+    id: str
+    node: str
+    key_id: str | None
+    status: Status
+    created_at: float
+    name: str | None
+    bytes: int
+    timeline: bool
+    started_at: float | None = None
+    finished_at: float | None = None
+    progress_seconds: float = 0.0
+    attempts: int = 0
+    lease_owner: str | None = None
+    lease_until: float | None = None
+    verdict_id: str | None = None
+    document: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    webhook_url: str | None = None
+    webhook_attempts: int = 0
+    webhook_due_at: float | None = None
+    webhook_delivered_at: float | None = None
+
+
+class JobStore:
+    """The table of jobs, for one node: the machine, or rather the folder, that holds their audio."""
+
+    def __init__(self, engine: sa.Engine, node: str) -> None:
+        self._engine, self.node = engine, node
+
+    def add(self, job: StoredJob) -> None:
+        """Insert one; once this returns, it is not lost."""
+        with self._engine.begin() as connection:
+            connection.execute(jobs.insert().values(**asdict(job)))
+
+    def get(self, identity: str) -> StoredJob | None:
+        """By its identity."""
+        return self._first(jobs.select().where(jobs.c.id == identity))
+
+    def waiting(self) -> int:
+        """How many are queued or being worked on, on every node."""
+        with self._engine.connect() as connection:
+            counted = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.status.in_(("queued", "running")))
+            return int(connection.execute(counted).scalar_one())
+
+    def open_ids(self) -> set[str]:
+        """Of this node, that have not ended."""
+        with self._engine.connect() as connection:
+            chosen = sa.select(jobs.c.id).where(jobs.c.node == self.node, jobs.c.status.in_(("queued", "running")))
+            return set(connection.execute(chosen).scalars())
+
+    def cancel(self, identity: str) -> bool:
+        """False where it had ended."""
+        return self._changed(
+            jobs.update()
+            .where(jobs.c.id == identity, jobs.c.status.in_(("queued", "running")))
+            .values(
+                status="cancelled", finished_at=time.time(), lease_owner=None, lease_until=None, **_webhook_is_due(time.time())
+            )
+        )
+
+    def claim(self, owner: str, lease_seconds: float) -> StoredJob | None:
+        """The oldest job that is queued, or whose owner has not renewed its lease; it is the caller's for that long."""
+        now = time.time()
+        free = sa.or_(jobs.c.status == "queued", sa.and_(jobs.c.status == "running", jobs.c.lease_until < now))
+        oldest = (
+            sa.select(jobs.c.id)
+            .where(jobs.c.node == self.node, free)
+            .order_by(jobs.c.created_at, jobs.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)  # of PostgreSQL; SQLite has one writer at a time
+        )
+        change = (
+            jobs.update()
+            .where(jobs.c.id == oldest.scalar_subquery(), free)
+            .values(
+                status="running",
+                started_at=sa.func.coalesce(jobs.c.started_at, now),
+                lease_owner=owner,
+                lease_until=now + lease_seconds,
+                attempts=jobs.c.attempts + 1,
+            )
+            .returning(*jobs.c)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(change).mappings().first()
+        return None if row is None else StoredJob(**row)
+
+    def renew(self, identity: str, owner: str, lease_seconds: float, progress_seconds: float) -> bool:
+        """False where the job is not the caller's any more: cancelled, or taken over."""
+        return self._changed(
+            self._mine(identity, owner).values(
+                lease_until=time.time() + lease_seconds, progress_seconds=progress_seconds
+            )
+        )
+
+    def release(self, identity: str, owner: str) -> bool:
+        """Give it back unfinished, for whoever comes next; it does not count as an attempt."""
+        return self._changed(
+            self._mine(identity, owner).values(
+                status="queued", lease_owner=None, lease_until=None, attempts=jobs.c.attempts - 1
+            )
+        )
+
+    def finish(
+        self, identity: str, owner: str, *, verdict: StoredVerdict | None, document: str | None, error: tuple[str, str] | None
+    ) -> bool:
+        """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds."""
+        now = time.time()
+        code, message = error or (None, None)
+        change = self._mine(identity, owner).values(
+            status="failed" if error else "done",
+            finished_at=now,
+            lease_owner=None,
+            lease_until=None,
+            verdict_id=verdict.id if verdict else None,
+            document=document,
+            error_code=code,
+            error_message=message,
+            **_webhook_is_due(now),
+        )
+        with self._engine.begin() as connection:
+            if connection.execute(change).rowcount != 1:
+                return False
+            if verdict is not None:
+                connection.execute(inserted(verdict))
+            return True
+
+    def take_webhook(self, hold_seconds: float) -> StoredJob | None:
+        """A job whose webhook is to be delivered; nobody else takes it for ``hold_seconds``. Counts as an attempt."""
+        now = time.time()
+        due = sa.select(jobs.c.id).where(jobs.c.node == self.node, jobs.c.webhook_due_at <= now)
+        first = due.order_by(jobs.c.webhook_due_at).limit(1).with_for_update(skip_locked=True)
+        change = (
+            jobs.update()
+            .where(jobs.c.id == first.scalar_subquery(), jobs.c.webhook_due_at <= now)
+            .values(webhook_due_at=now + hold_seconds, webhook_attempts=jobs.c.webhook_attempts + 1)
+            .returning(*jobs.c)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(change).mappings().first()
+        return None if row is None else StoredJob(**row)
+
+    def webhook_done(self, identity: str, *, delivered: bool, again_at: float | None) -> None:
+        """Note what came of it, and when to try again (None: not any more)."""
+        values: dict[str, Any] = {"webhook_due_at": again_at}
+        if delivered:
+            values["webhook_delivered_at"] = time.time()
+        self._changed(jobs.update().where(jobs.c.id == identity).values(**values))
+
+    def forget(self, before: float) -> list[str]:
+        """Delete jobs that ended before, and whose webhook is not due; give their identities."""
+        old = sa.and_(jobs.c.status.in_(ENDED), jobs.c.finished_at < before, jobs.c.webhook_due_at.is_(None))
+        with self._engine.begin() as connection:
+            return list(connection.execute(jobs.delete().where(old).returning(jobs.c.id)).scalars())
+
+    def _mine(self, identity: str, owner: str) -> Any:
+        return jobs.update().where(jobs.c.id == identity, jobs.c.status == "running", jobs.c.lease_owner == owner)
+
+    def _changed(self, change: Any) -> bool:
+        with self._engine.begin() as connection:
+            return connection.execute(change).rowcount == 1
+
+    def _first(self, query: Any) -> StoredJob | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else StoredJob(**row)
+
+
+def _webhook_is_due(now: float) -> dict[str, Any]:
+    """Only where there is one."""
+    return {"webhook_due_at": sa.case((jobs.c.webhook_url.is_not(None), now), else_=None)}

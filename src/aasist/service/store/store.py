@@ -1,0 +1,49 @@
+"""Everything that is kept, as one object."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from aasist.service.settings import Settings
+from aasist.service.store.database import connect
+from aasist.service.store.jobstore import JobStore
+from aasist.service.store.keystore import KeyStore
+from aasist.service.store.verdictstore import VerdictStore
+
+
+class Store:
+    """Keys, jobs and verdicts in the database, and the private folders for audio."""
+
+    def __init__(self, settings: Settings) -> None:
+        for folder in (settings.state_dir, settings.jobs_dir, settings.audio_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.secret = (settings.secret or _kept(settings.state_dir / "secret", 32)).encode()
+        self._engine = connect(settings.database_url)
+        self.keys = KeyStore(self._engine)
+        self.jobs = JobStore(self._engine, _kept(settings.state_dir / "node", 16))
+        self.verdicts = VerdictStore(self._engine)
+
+    def ping(self) -> None:
+        """Raise ``SQLAlchemyError`` where the database does not answer."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+
+def _kept(path: Path, size_bytes: int) -> str:
+    """Random hexadecimal digits that stay the same; whichever of several processes comes first writes them."""
+    mine = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    mine.touch(mode=0o600)
+    try:
+        mine.write_text(secrets.token_hex(size_bytes), encoding="ascii")
+        os.link(mine, path)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+    return path.read_text(encoding="ascii").strip()
