@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,24 +18,27 @@ import soundfile
 from aasist.audio.read import read
 from aasist.session import SAMPLE_RATE, Float32
 
-pytest.importorskip("playwright", reason="the page is driven by playwright: pip install '.[dev]'")
-uvicorn = pytest.importorskip("uvicorn", reason="the page needs the service: pip install '.[serve]'")
-
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright  # noqa: E402
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-HUMAN, SPOOF, MIXED = (EXAMPLES / name for name in ("human-librivox-en.flac", "spoof-espeak-de.wav", "spoof-kokoro-en.m4a"))
+HUMAN, SPOOF, MIXED = (
+    EXAMPLES / name for name in ("human-librivox-en.flac", "spoof-espeak-de.wav", "spoof-kokoro-en.m4a")
+)
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE_MS = 60_000
 """A busy machine is no failure."""
-expect.set_options(timeout=PATIENCE_MS)
 
 
 class Served:
     """The application at ``address``, on a free port of this machine."""
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: FastAPI) -> None:
+        self.service = app.state.service
+        import uvicorn
+
         config = uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio", lifespan="on")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
@@ -51,19 +55,48 @@ class Served:
         self._thread.join()
 
 
-@pytest.fixture(scope="session")
-def served() -> Iterator[Served]:
-    """The service with its page."""
-    from .fake import create_app
+def serve(folder: Path, **given: object) -> Served:
+    """The service with its page; small, and without limits on requests unless they are given."""
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    from aasist.service.app import create_app
+    from aasist.service.settings import Settings
 
-    server = Served(create_app())
+    from .live import add_stream
+
+    values = {"model": "small", "threads": 1, "decoders": 1, "requests_per_minute": 0, "probe_limit": 0}
+    app = create_app(Settings(state_dir=folder, **{**values, **given}))
+    if not any(getattr(route, "path", None) == "/v1/stream" for route in app.routes):
+        add_stream(app)
+    return Served(app)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The service of all tests that need no other."""
+    server = serve(tmp_path_factory.mktemp("state"))
     yield server
     server.close()
 
 
+@pytest.fixture
+def made_to_measure(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts a service with other settings."""
+    servers: list[Served] = []
+
+    def start(**given: object) -> Served:
+        servers.append(serve(tmp_path / "state", **given))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
+    with sync_api.sync_playwright() as running:
         yield running
 
 
@@ -96,10 +129,13 @@ def browser(playwright: Playwright, spoken: Path) -> Iterator[Browser]:
 def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
     """Opens the page in a browser profile of its own; afterwards: nothing was asked of another origin, and the browser had
     nothing to complain of but what the server refused (the options go to ``Browser.new_context``)."""
-    contexts, asked, complaints = [], [], []
+    addresses, contexts, asked, complaints = [], [], [], []
 
-    def opened(**options: object) -> Page:
-        context = browser.new_context(base_url=served.address, accept_downloads=True, permissions=["microphone"], **options)
+    def opened(server: Served = served, **options: object) -> Page:
+        addresses.append(server.address)
+        context = browser.new_context(
+            base_url=server.address, accept_downloads=True, permissions=["microphone"], **options
+        )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
@@ -112,9 +148,19 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
     yield opened
     for context in contexts:
         context.close()
-    assert not [url for url in asked if not url.startswith((served.address, "blob:", "ws://127.0.0.1:", "data:"))]
+    assert not [url for url in asked if not url.startswith((*addresses, "blob:"))]
     refused = "Failed to load resource: the server responded with a status of"  # of Chromium, for any 4xx and 5xx
-    assert not [text for text in complaints if not text.startswith((refused, "Failed to load resource: net::ERR_FAILED"))]
+    assert not [
+        text for text in complaints if not text.startswith((refused, "Failed to load resource: net::ERR_FAILED"))
+    ]
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until an expression is true. Playwright's own wait evaluates text in the page, which its policy forbids."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never came true in the page: {expression}"
+        page.wait_for_timeout(50)
 
 
 @pytest.fixture

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route, expect
 
-from .conftest import HUMAN, MIXED, SPOOF
+pytest.importorskip("playwright", reason="playwright is not installed: pip install '.[dev]'")
+
+from playwright.sync_api import Error, Page, Route, expect
+
+from aasist.service.keys import new_key
+
+from .conftest import HUMAN, MIXED, SPOOF, until
 
 
 def choose(page: Page, *files: Path) -> None:
@@ -76,7 +82,7 @@ def test_waveform_and_spectrogram_are_drawn_under_the_policy(page):
             return new Set(new Uint32Array(data.buffer)).size;
         });
     })"""
-    page.wait_for_function(f"Math.max(...({ink})('.spectrogram')) > 20")
+    until(page, f"Math.max(...({ink})('.spectrogram')) > 20")
     assert max(page.evaluate(ink, ".wave")) > 1
     # The style sheet of the waveform is inline, allowed by its hash: without it the cursor would not be placed.
     cursor = "getComputedStyle(document.querySelector('.wave > div').shadowRoot.querySelector('.cursor')).position"
@@ -93,7 +99,7 @@ def test_a_segment_plays_from_where_it_starts_to_where_it_ends(page):
     last.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    page.wait_for_function(f"Number(document.querySelector('.wave').getAttribute('aria-valuenow')) > {start}")
+    until(page, f"Number(document.querySelector('.wave').getAttribute('aria-valuenow')) > {start}")
     page.get_by_role("button", name="Pause").click()
     page.locator(".wave").focus()
     page.keyboard.press("Home")
@@ -159,8 +165,6 @@ def test_a_warning_on_quality_is_shown_with_the_verdict(page, wav):
 @pytest.mark.parametrize(
     ("status", "code", "detail", "told"),
     [
-        (413, "too_large", "the upload is larger than 100 MB", "aasist detect on the command line, which takes any size"),
-        (413, "too_long", "at most 600 s are judged at once", "which takes any length"),
         (429, "rate", "more than 600 requests in a minute", "Wait a little, then try again"),
         (403, "scope", "this key may not detect", "Ask whoever runs the server"),
         (500, "internal", "the service failed on this; its log says how", "finds more in its log"),
@@ -196,48 +200,85 @@ def test_a_busy_server_is_asked_again(page):
 
 
 def test_judging_can_be_stopped(page):
-    page.route("**/v1/detect*", lambda route: None)  # never answers
+    held = []
+    page.route("**/v1/detect*", lambda route: held.append(route))  # never answers
     choose(page, HUMAN)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#status")).to_have_text("Stopped.")
     expect(page.locator("#progress")).to_be_hidden()
+    with contextlib.suppress(Error):
+        held[0].abort()  # the page did so itself
     page.unroute("**/v1/detect*")
     judged(page, SPOOF)
 
 
-def test_a_key_is_asked_for_kept_in_the_tab_and_sent(page):
-    sent = []
-
-    def guarded(route: Route) -> None:
-        sent.append(route.request.headers.get("authorization"))
-        if sent[-1] == "Bearer right":
-            route.continue_()
-        else:
-            body = {"title": "A key is needed", "status": 401, "detail": "no such key", "code": "key"}
-            route.fulfill(status=401, body=json.dumps(body), content_type="application/problem+json")
-
-    page.route("**/v1/**", guarded)
+def test_a_key_is_asked_for_kept_in_the_tab_and_sent(open_page, made_to_measure):
+    guarded = made_to_measure(host="0.0.0.0", allowed_hosts=("127.0.0.1",))
+    right, stored = new_key("of the page")
+    guarded.service.store.keys.add(stored)
+    page = open_page(guarded)
+    expect(page.get_by_role("heading", name="This server asks for a key")).to_be_visible()  # even for the models
     choose(page, HUMAN)
-    for key in ("wrong", "right"):
+    for key in ("aasist_0123456789ab_wrong", right):
         expect(page.locator("#key")).to_be_focused()
         page.get_by_label("API key").fill(key)
         page.get_by_role("button", name="Use this key").click()
-        if key == "wrong":
-            expect(page.locator("#key-why")).to_contain_text("no such key", ignore_case=True)
+        if key != right:
+            expect(page.locator("#key-why")).to_contain_text("The key is not known, has expired or was revoked")
     expect(page.locator(".report")).to_have_count(1)
-    assert [key for key in sent if key is None] and "Bearer wrong" in sent and sent[-1] == "Bearer right"
-    assert page.evaluate("sessionStorage.getItem('aasist.key')") == "right"
-    assert "right" not in page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
+    expect(page.locator("#figures")).to_contain_text("95 % interval")
+    assert page.evaluate("sessionStorage.getItem('aasist.key')") == right
+    elsewhere = page.evaluate(
+        "JSON.stringify(localStorage) + document.cookie + location.href + document.body.innerHTML"
+    )
+    assert right not in elsewhere
 
 
-def test_an_answer_that_says_less_is_shown_without_numbers(page):
-    def coarse(route: Route) -> None:
-        verdict = route.fetch().json()
-        verdict |= {"score": None, "llr": None, "threshold": None, "segments": [], "windows": []}
-        route.fulfill(json=verdict)
-
-    page.route("**/v1/detect*", coarse)
+@pytest.mark.parametrize("detail", ["label", "rounded"])
+def test_a_key_that_sees_less_is_shown_less(detail, open_page, made_to_measure):
+    page = open_page(made_to_measure(detail=detail))
     judged(page, SPOOF)
-    expect(page.locator(".report h2")).to_have_text("Taken for synthetic")
-    expect(page.locator(".report")).to_contain_text("How strongly, this server does not say")
-    expect(page.locator(".scale")).to_have_count(0)
+    if detail == "label":
+        expect(page.locator(".report h2")).to_have_text("Taken for synthetic")
+        expect(page.locator(".report")).to_contain_text("How strongly, this server does not say")
+        expect(page.locator(".scale")).to_have_count(0)
+    else:
+        expect(page.locator(".report h2")).to_have_text("Sounds synthetic")
+        expect(page.locator(".scale figcaption")).to_contain_text(".00;")
+
+
+def test_a_long_recording_takes_its_turn(open_page, made_to_measure):
+    server = made_to_measure(max_seconds=5)
+    page = open_page(server)
+    with page.expect_request("**/v1/jobs/*") as asked:
+        choose(page, MIXED)
+    assert asked.value.method == "GET"
+    expect(page.locator(".report")).to_have_count(1)
+    expect(page.locator(".report dl")).to_contain_text("7.3 s")
+    assert page.locator("line.window").count() >= 2
+
+
+def test_stopping_cancels_the_turn_of_a_long_recording(open_page, made_to_measure):
+    page = open_page(made_to_measure(max_seconds=5, job_runners=1))
+    waiting = {"id": "0" * 32, "status": "queued", "progress_seconds": 0, "verdict": None, "error": None}
+    page.route("**/v1/jobs?*", lambda route: route.fulfill(status=202, json=waiting))
+    told = []
+    page.route("**/v1/jobs/*", lambda route: (told.append(route.request.method), route.fulfill(json=waiting)))
+    choose(page, MIXED)
+    expect(page.locator("#status")).to_contain_text("is long and takes its turn")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#status")).to_have_text("Stopped.")
+    for _ in range(100):
+        if "DELETE" in told:
+            break
+        page.wait_for_timeout(50)
+    assert told[-1] == "DELETE"
+
+
+def test_a_file_that_no_limit_allows_is_refused_in_words(open_page, made_to_measure, tmp_path):
+    page = open_page(made_to_measure(max_bytes=500_000, job_max_bytes=800_000))
+    large = tmp_path / "large.wav"
+    large.write_bytes(bytes(30_000_000))
+    choose(page, large)
+    expect(page.get_by_role("alert")).to_contain_text("which takes any size")
+    expect(page.get_by_role("alert")).to_contain_text("800,000 bytes")

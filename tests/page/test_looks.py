@@ -9,6 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: pip install '.[dev]'")
+
 from playwright.sync_api import Page, expect
 
 from .conftest import HUMAN, MIXED, ROOT, SPOOF
@@ -36,7 +39,11 @@ def violations(page: Page, axe: str) -> list[str]:
     page.evaluate(axe)
     found = page.evaluate("axe.run({ rules: { 'target-size': { enabled: true } } })")
     assert len(found["passes"]) > 20
-    return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found["violations"] for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
 
 
 def overflows(page: Page) -> bool:
@@ -131,7 +138,9 @@ def test_verdicts_are_told_apart_without_colour(page):
     assert plain.evaluate("(node) => getComputedStyle(node).backgroundImage") == "none"
 
 
-@pytest.mark.skipif("AASIST_README_PICTURE" not in os.environ, reason="made on demand: AASIST_README_PICTURE=docs/page.png")
+@pytest.mark.skipif(
+    "AASIST_README_PICTURE" not in os.environ, reason="made on demand: AASIST_README_PICTURE=docs/page.png"
+)
 def test_the_picture_for_the_readme(open_page):
     page = open_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
     judged(page, SPOOF)
@@ -139,5 +148,7 @@ def test_the_picture_for_the_readme(open_page):
     page.wait_for_timeout(1000)
     path = Path(os.environ["AASIST_README_PICTURE"])
     bottom = page.locator(".report").bounding_box()
-    page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": bottom["y"] + bottom["height"] + 24})
+    page.screenshot(
+        path=path, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": bottom["y"] + bottom["height"] + 24}
+    )
     assert path.stat().st_size < 200_000

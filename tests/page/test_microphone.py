@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: pip install '.[dev]'")
+
 from playwright.sync_api import expect
+
+from .conftest import until
 
 
 def test_a_recording_is_made_and_judged(page):
@@ -12,7 +19,7 @@ def test_a_recording_is_made_and_judged(page):
     expect(page.get_by_role("heading", name="Recording", exact=True)).to_be_visible()
     expect(page.locator("#microphone")).to_contain_text("Your browser asks whether this page may use the microphone")
     expect(page.get_by_role("button", name="Listen live")).to_be_disabled()
-    page.wait_for_function("parseFloat(document.querySelector('.elapsed')?.textContent) >= 4")
+    until(page, "parseFloat(document.querySelector('.elapsed')?.textContent) >= 4")
     assert page.locator("#microphone meter").evaluate("(meter) => meter.value") > 0
     with page.expect_request("**/v1/detect*") as sending:
         page.get_by_role("button", name="Stop and check").click()
@@ -38,7 +45,9 @@ def test_listening_live_shows_a_running_score_and_ends_in_a_verdict(page):
     page.get_by_role("button", name="Listen live").click()
     expect(page.locator("#microphone h2")).to_have_text(re.compile("real|synthetic"))
     expect(page.locator("#microphone .sentence")).to_contain_text("Running score after")
-    page.wait_for_function("document.querySelector('.lane-live .running:not(.early)').getAttribute('points').split(' ').length >= 4")
+    until(
+        page, "document.querySelector('.lane-live .running:not(.early)').getAttribute('points').split(' ').length >= 4"
+    )
     page.get_by_role("button", name="Stop", exact=True).last.click()
     expect(page.locator(".report")).to_have_count(1)
     expect(page.get_by_role("article")).to_contain_text("live from the microphone")
@@ -57,16 +66,26 @@ def test_changes_errors_and_closing_of_the_stream_are_told(page):
     expect(page.locator("#microphone h2")).to_have_text("Listening for speech")
     page.wait_for_timeout(100)
     socket = sockets[-1]
-    score = {"type": "score", "time": 9.5, "score": 0.1, "llr": -2.2, "label": "spoof", "speech_seconds": 8.0, "warnings": []}
-    import json
-
+    score = {
+        "type": "score",
+        "time": 9.5,
+        "score": 0.1,
+        "llr": -2.2,
+        "label": "spoof",
+        "speech_seconds": 8.0,
+        "warnings": [],
+    }
     socket.send(json.dumps(score))
     change = {"type": "change", "time": 9.5, "since": 7.0, "toward": "spoof", "llr_before": 2.0, "llr_after": -3.0}
     socket.send(json.dumps(change))
     expect(page.get_by_role("log")).to_contain_text("From about 7.0 s, the sound turned towards synthetic")
     expect(page.locator(".mark")).to_have_count(1)
     expect(page.locator("#microphone")).to_have_attribute("data-side", "synthetic")
-    socket.send(json.dumps({"type": "error", "title": "Too many", "status": 429, "detail": "10 streams are open", "code": "streams"}))
+    socket.send(
+        json.dumps(
+            {"type": "error", "title": "Too many", "status": 429, "detail": "10 streams are open", "code": "streams"}
+        )
+    )
     expect(page.get_by_role("alert")).to_contain_text("10 streams are open")
     expect(page.locator("#microphone")).to_be_hidden()
 

@@ -10,11 +10,14 @@ export interface Model {
   name: string;
   /** Whether it is the one that judges here. */
   serving?: boolean;
-  version?: string;
-  licence?: string;
+  version?: string | null;
+  licence?: string | null;
   points?: { name: string; threshold: number; rule: string; miss: number; false_acceptance: number }[];
-  figures?: { test?: { eer: number; eer_95: [number, number]; bonafide: number; spoof: number; systems: number } };
-  operating_point?: string;
+  /** How it did on recordings of sources that it was not trained on. */
+  test?: { eer: number; eer_95: [number, number]; bonafide: number; spoof: number; systems: number } | null;
+  threshold?: number | null;
+  /** What the threshold stands for, where it is the model's own. */
+  operating_point?: string | null;
 }
 
 export interface Sending {

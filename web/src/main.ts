@@ -160,7 +160,7 @@ function showHistory(): void {
 async function showModel(): Promise<void> {
   known = await models();
   const [model] = known;
-  const test = model?.figures?.test;
+  const test = model?.test;
   if (!model) return;
   byId("model").textContent = `Model: ${[model.name, model.version && `version ${model.version}`, model.licence && `licence ${model.licence}`].filter(Boolean).join(", ")}.`;
   if (!test) return;

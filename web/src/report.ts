@@ -98,8 +98,8 @@ function ratesOf(verdict: Verdict, model: Model | undefined): HTMLElement | null
   const text = point
     ? `At this threshold (${point.rule}), ${percent(point.miss)} of the real recordings that it was chosen on were called ` +
       `synthetic, and ${percent(point.false_acceptance)} of the synthetic ones passed as real.`
-    : model.operating_point
-      ? `The threshold stands for: ${model.operating_point}.`
+    : model.operating_point && model.threshold === threshold
+      ? `What this threshold stands for: ${model.operating_point}. Measured on the recordings that it was chosen on, of which bona fide are the real ones and spoofs the synthetic ones.`
       : "";
   return text ? h("p", { class: "quiet rates" }, text) : null;
 }

@@ -15,6 +15,7 @@ from aasist.errors import AasistError
 from aasist.service import problems, schemas
 from aasist.service.guards import Guards
 from aasist.service.logs import LOG
+from aasist.service.page import page_router
 from aasist.service.routes import detect, health, jobs, models, verdicts
 from aasist.service.service import Service
 from aasist.service.settings import Settings
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = Service(settings)
     for router in ROUTERS:
         app.include_router(router)
+    app.include_router(page_router())
     problems.install(app)
     if settings.cors_origins:
         app.add_middleware(

@@ -19,7 +19,13 @@ FACTS = "page.json"
 
 _LEAST_PACKED_BYTES = 1_000
 """A shorter answer is one packet either way."""
-_TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".html": "text/html",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 
 
 @dataclass(frozen=True)
