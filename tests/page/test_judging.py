@@ -53,7 +53,7 @@ def test_a_dropped_recording_of_a_machine_is_told_in_words(page):
     report = page.get_by_role("article", name=f"Verdict on {SPOOF.name}")
     expect(report.get_by_role("heading")).to_have_text(re.compile(r"^(Leans|Sounds) synthetic$"))
     expect(report).to_contain_text("That does not prove that it is fake")
-    expect(report).to_contain_text("times as likely to be synthetic, converted or cloned as recorded")
+    expect(report).to_contain_text("times as common in synthetic, converted or cloned speech as in recorded speech")
     expect(report.get_by_role("img", name="Scale of evidence")).to_be_visible()
     assert page.evaluate("document.activeElement.textContent") == report.get_by_role("heading").inner_text()
 
@@ -63,6 +63,10 @@ def test_a_chosen_recording_of_a_person_leans_real(page):
     expect(page.locator(".report h2")).to_have_text(re.compile("real$"))
     expect(page.locator(".report")).to_have_attribute("data-side", "real")
     expect(page.locator(".report")).to_contain_text("many current synthesizers pass")
+    # What the threshold stands for, from the notes of the model.
+    expect(page.locator(".rates")).to_have_text(
+        re.compile(r"^At this threshold, [\d.]+ % of the real recordings .* [\d.]+ % of the synthetic")
+    )
 
 
 def test_what_the_model_is_worth_stands_beside_it(page):
@@ -201,7 +205,12 @@ def test_a_busy_server_is_asked_again(page):
 
 def test_judging_can_be_stopped(page):
     held = []
-    page.route("**/v1/detect*", lambda route: held.append(route))  # never answers
+
+    def hold(route: Route) -> None:
+        """Never answer. (Playwright takes no built-in method for a handler.)"""
+        held.append(route)
+
+    page.route("**/v1/detect*", hold)
     choose(page, HUMAN)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#status")).to_have_text("Stopped.")

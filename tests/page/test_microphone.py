@@ -21,10 +21,12 @@ def test_a_recording_is_made_and_judged(page):
     expect(page.get_by_role("button", name="Listen live")).to_be_disabled()
     until(page, "parseFloat(document.querySelector('.elapsed')?.textContent) >= 4")
     assert page.locator("#microphone meter").evaluate("(meter) => meter.value") > 0
-    with page.expect_request("**/v1/detect*") as sending:
+    with page.expect_response("**/v1/detect*") as answered:
         page.get_by_role("button", name="Stop and check").click()
-    body = sending.value.post_data_buffer
-    assert b"RIFF" in body and re.search(rb'filename="recording [\d-]+ [\d.]+\.wav"', body)
+    verdict = answered.value.json()
+    assert re.fullmatch(r"recording [\d-]+ [\d.]+\.wav", verdict["path"])
+    assert verdict["duration_seconds"] > 3.9 and verdict["speech_seconds"] > 2  # what the microphone was given to hear
+    assert verdict["sample_rate"] == page.evaluate("new AudioContext().sampleRate")
     expect(page.locator(".report")).to_have_count(1)
     expect(page.locator(".report dl")).to_contain_text("1 channel")
     expect(page.locator("#microphone")).to_be_hidden()
@@ -98,7 +100,10 @@ def test_changes_errors_and_closing_of_the_stream_are_told(page):
 
 def test_a_microphone_that_is_refused_is_told_with_what_to_do(page):
     for name, told in (("NotAllowedError", "by the sign beside the page's address"), ("NotFoundError", "Connect one")):
-        page.evaluate(f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', '{name}'))")
+        page.evaluate(
+            "(name) => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', name); }; }",
+            name,
+        )
         page.get_by_role("button", name="Record one").click()
         expect(page.get_by_role("alert")).to_contain_text(told)
         expect(page.get_by_role("button", name="Record one")).to_be_enabled()

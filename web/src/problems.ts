@@ -80,9 +80,9 @@ export function asProblem(error: unknown): Problem {
   return new Problem("unforeseen", "Something unforeseen went wrong", String(error), "Load the page anew and try again.");
 }
 
-/** With a capital and a full stop. */
+/** With a full stop, and a capital where it does not begin with a name or a number. */
 function sentence(text: string): string {
   const trimmed = text.trim();
   const ended = /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
-  return ended.charAt(0).toUpperCase() + ended.slice(1);
+  return /^[a-z]+[ ,]/.test(ended) ? ended.charAt(0).toUpperCase() + ended.slice(1) : ended;
 }

@@ -90,16 +90,23 @@ function warningsOf({ warnings }: Verdict): HTMLElement | null {
   return h("ul", { class: "warnings", "aria-label": "About the quality of this recording" }, ...items);
 }
 
+/** How the model's notes end (`aasist calibrate` writes them so). */
+const OPERATING_POINT = /([\d.]+) % of bona fide rejected, ([\d.]+) % of spoofs accepted/;
+
 /** What the threshold stands for, and how the model did where it was tested. Measured, or not said. */
 function ratesOf(verdict: Verdict, model: Model | undefined): HTMLElement | null {
   const { threshold } = verdict;
   if (threshold === null || !model || verdict.llr === null) return null;
   const point = model.points?.find((candidate) => Math.abs(candidate.threshold - threshold) < 1e-6);
-  const text = point
-    ? `At this threshold (${point.rule}), ${percent(point.miss)} of the real recordings that it was chosen on were called ` +
-      `synthetic, and ${percent(point.false_acceptance)} of the synthetic ones passed as real.`
-    : model.operating_point && model.threshold === threshold
-      ? `What this threshold stands for: ${model.operating_point}. Measured on the recordings that it was chosen on, of which bona fide are the real ones and spoofs the synthetic ones.`
+  const own = model.threshold === threshold ? model.operating_point : null;
+  const rates = point
+    ? [percent(point.miss, 1), percent(point.false_acceptance, 1)]
+    : OPERATING_POINT.exec(own ?? "")?.slice(1).map((number) => `${number} %`);
+  const text = rates
+    ? `At this threshold, ${rates[0]} of the real recordings that it was chosen on were called synthetic, and ${rates[1]} of the ` +
+      "synthetic ones passed as real. With other sources, expect more of both."
+    : own
+      ? `What this threshold stands for: ${own}.`
       : "";
   return text ? h("p", { class: "quiet rates" }, text) : null;
 }

@@ -51,7 +51,7 @@ export function scaleOf(llr: number, threshold: number): HTMLElement {
     h(
       "figcaption",
       { class: "quiet" },
-      `Evidence (llr) ${signed(llr)}; the line is the threshold, ${signed(threshold)}. 10 : 1 means ten times as likely on that side.`,
+      `Evidence (llr) ${signed(llr)}; the line is the threshold, ${signed(threshold)}. 10 : 1 means that such a sound is ten times as common on that side.`,
     ),
   );
 }

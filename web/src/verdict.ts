@@ -71,12 +71,12 @@ export function explanation(verdict: Verdict): string {
   }
   const ratio = times(Math.exp(Math.abs(llr)));
   const [more, less] = llr >= 0 ? ["recorded", "synthetic, converted or cloned"] : ["synthetic, converted or cloned", "recorded"];
-  const odds =
+  const found =
     Math.abs(llr) < EVEN
-      ? "To the model, it is about as likely to be recorded as synthetic speech."
-      : `To the model, speech like this is about ${ratio} times as likely to be ${more} as ${less}.`;
-  if ((llr >= 0) === (side === "real")) return odds;
-  return `${odds} It is taken for ${side} all the same, as this server's threshold is ${signed(verdict.threshold ?? 0)}.`;
+      ? "To the model, such a sound is about as common in recorded as in synthetic speech."
+      : `To the model, such a sound is about ${ratio} times as common in ${more} speech as in ${less} speech.`;
+  if ((llr >= 0) === (side === "real")) return found;
+  return `${found} It is taken for ${side} all the same, as this server's threshold is ${signed(verdict.threshold ?? 0)}.`;
 }
 
 /** What must not be concluded. */
