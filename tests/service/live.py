@@ -51,7 +51,9 @@ class Live:
         self.kill()
         raise AssertionError(f"the service did not start: {self.lines[-20:]}")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()
 
     @property

@@ -47,16 +47,16 @@ def cluster() -> Iterator[str]:
         if user:
             shutil.chown(secret, "postgres", "postgres")
         data = str(folder / "data")
-        run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, "timeout": 120, **user}
+        run = {"stdout": subprocess.DEVNULL, "cwd": folder, "timeout": 120, **user}
         initdb = [bin_ / "initdb", "-D", data, "-U", "aasist", "-A", "scram-sha-256", f"--pwfile={secret}", "-N"]
-        subprocess.run(initdb, stderr=subprocess.DEVNULL, **run)
+        subprocess.run(initdb, stderr=subprocess.DEVNULL, check=True, **run)
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         control = [bin_ / "pg_ctl", "-D", data, "-w"]
-        subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], **run)
+        subprocess.run([*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, **run)
         try:
             yield f"postgresql://aasist:{password}@127.0.0.1:{port}"
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **run)
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, **run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -96,16 +96,28 @@ def test_accounts_that_are_counted_are_bounded(clock):
 def test_places_for_uploads_are_given_back(clock):
     door = admission(clock, max_in_flight=2, max_in_flight_bytes=2_500_000_000)
     with ExitStack() as stack:
-        take = stack.enter_context(door.upload())
-        stack.enter_context(door.upload())
-        assert refused(door.upload().__enter__).status == 503
+        take = stack.enter_context(door.upload(principal()))
+        stack.enter_context(door.upload(principal()))
+        assert refused(door.upload(principal()).__enter__).status == 503
         take(2_400_000_000)
         error = refused(take, 200_000_000)
         assert error.status == 503
         assert error.retry_after
     assert (door.uploads, door.upload_bytes) == (0, 0)
     door.stopping = True
-    assert refused(door.upload().__enter__).code == "stopping"
+    assert refused(door.upload(principal()).__enter__).code == "stopping"
+
+
+def test_one_client_does_not_take_all_places(clock):
+    door = admission(clock, max_in_flight_each=2)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(door.upload(principal(key="a")))
+        error = refused(door.upload(principal(key="a")).__enter__)
+        assert (error.status, error.code) == (429, "upload_limit")
+        stack.enter_context(door.upload(principal(key="b")))
+    with door.upload(principal(key="a")):
+        pass
 
 
 def test_streams_are_counted_by_account_and_in_all(clock):

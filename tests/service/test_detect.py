@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from aasist import Detector
+from aasist.service.keys import Principal
+from aasist.service.problems import Problem
 from aasist.service.routes.detect import VERDICT_HEADER
 
 from ..runtime.contract import CONTRACT_KEYS
@@ -140,7 +142,10 @@ def test_a_broken_question_is_a_problem_too(client, speech):
 @pytest.mark.parametrize("told", [True, False])
 def test_too_large_is_413_however_it_is_sent(serving, speech, told):
     client = serving(max_bytes=20_000)
-    for given in (form(speech), {"content": speech if told else iter([speech]), "headers": {"Content-Type": "audio/wav"}}):
+    for given in (
+        form(speech),
+        {"content": speech if told else iter([speech]), "headers": {"Content-Type": "audio/wav"}},
+    ):
         problem(client.post("/v1/detect", **given), 413, "too_large")
     assert client.post("/v1/detect", content=speech[:19_000]).status_code == 200
     assert client.app.state.service.admission.uploads == 0
@@ -158,7 +163,9 @@ def test_a_key_sees_what_it_may(serving, speech):
     for detail in ("full", "rounded", "label"):
         key, stored = new_key(detail, detail=detail)
         client.app.state.service.store.keys.add(stored)
-        answers[detail] = client.post("/v1/detect?timeline=1", headers={"Authorization": f"Bearer {key}"}, **form(speech)).json()
+        answers[detail] = client.post(
+            "/v1/detect?timeline=1", headers={"Authorization": f"Bearer {key}"}, **form(speech)
+        ).json()
     assert answers["full"]["llr"] != answers["rounded"]["llr"] == round(answers["full"]["llr"])
     assert answers["label"]["llr"] is None
     assert answers["label"]["label"] == answers["full"]["label"]
@@ -218,7 +225,8 @@ def test_near_copies_of_one_recording_are_held_back(serving, recording):
 
 def test_beyond_the_places_there_are_it_is_busy(serving, speech):
     client = serving(max_in_flight=1)
-    with client.app.state.service.admission.upload():
+    someone = Principal(None, "192.0.2.1", frozenset(), "full")
+    with client.app.state.service.admission.upload(someone):
         response = client.post("/v1/detect", **form(speech))
         problem(response, 503, "busy")
         assert int(response.headers["Retry-After"]) >= 1
@@ -230,9 +238,25 @@ def test_who_waited_too_long_is_told_to_come_again(serving, speech):
     problem(client.post("/v1/detect", **form(speech)), 503, "busy")
 
 
+def test_a_full_disk_is_no_failure_of_the_upload():
+    import errno
+
+    from aasist.service import uploads
+
+    class Full:
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sink = uploads._Sink(Full(), 100)
+    sink.write(b"x")
+    with pytest.raises(Problem) as caught:
+        sink.flush()
+    assert (caught.value.status, caught.value.code) == (503, "storage")
+
+
 def test_no_file_is_left_and_none_stays_open(client, speech):
     def open_files() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     def in_state() -> set[Path]:
         return set(client.app.state.service.settings.state_dir.rglob("*"))

@@ -23,7 +23,9 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(client, path):
     assert "server" not in response.headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example"]
+)
 def test_on_loopback_no_other_name_is_answered(client, host):
     """A page whose name was made to lead here must not use what needs no key."""
     problem(client.get("/v1/models", headers={"Host": host}), 421, "unknown_host")

@@ -35,14 +35,14 @@ DAY = 86_400.0
     help="Settings file (TOML).  [default: that of AASIST_SETTINGS, or none]",
 )
 @click.option("--show-settings", is_flag=True, help="Print all settings, as a settings file, and end.")
-@click.pass_context
-def serve(context: click.Context, file: Path | None, show_settings: bool, **given: Any) -> None:
+def serve(file: Path | None, show_settings: bool, **given: Any) -> None:
     """Serve verdicts over HTTP: POST a recording to /v1/detect (extra: serve).
 
     On this machine alone (the default) it needs no keys. To be reached by others, make one first with 'aasist serve keys add'.
     Everything that can be set is listed by --show-settings; options stand above the environment (AASIST_PORT=...), that
     above the settings file. SIGTERM lets it answer what it has accepted. Exit code 2: wrong usage, or no key.
     """
+    context = click.get_current_context()
     context.obj = lambda: _settings(file, given)
     if context.invoked_subcommand is not None:
         if show_settings:
@@ -138,7 +138,9 @@ def revoke(settings: Callable[[], Settings], key_id: str) -> None:
     """Revoke the key ID (the part between the underscores, or the whole key). It is refused within five seconds."""
     identity = key_id.split("_")[1] if key_id.count("_") > 1 else key_id
     if not _store(settings()).keys.revoke(identity):
-        raise AasistError("unknown_key", f"no key {identity!r} that could be revoked; aasist serve keys list shows them")
+        raise AasistError(
+            "unknown_key", f"no key {identity!r} that could be revoked; aasist serve keys list shows them"
+        )
     click.echo(f"revoked {identity}")
 
 

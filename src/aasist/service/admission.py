@@ -52,6 +52,7 @@ class Account:
 
     requests: Bucket | None
     audio: Bucket | None
+    uploads: int = 0
     streams: int = 0
     likenesses: list[tuple[float, NDArray[np.bool_]]] = field(default_factory=list)
     alike: list[float] = field(default_factory=list)
@@ -76,7 +77,9 @@ class Admission:
             if account.audio is not None and (wait := account.audio.wait(now, 0.0)) > 0:
                 raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
             if (wait := self._probing(account, now)) > 0:
-                raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
+                raise _too_many(
+                    "probing", "many recordings that differ a little from one another were asked about", wait
+                )
             if account.requests is not None:
                 if (wait := account.requests.wait(now, 1.0)) > 0:
                     raise _too_many("request_rate", "more requests than are allowed", wait)
@@ -112,13 +115,15 @@ class Admission:
             if alike:
                 account.alike.append(now)
                 if (wait := self._probing(account, now)) > 0:
-                    raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
+                    raise _too_many(
+                        "probing", "many recordings that differ a little from one another were asked about", wait
+                    )
 
     @contextmanager
-    def upload(self) -> Iterator[Callable[[int], None]]:
+    def upload(self, principal: Principal) -> Iterator[Callable[[int], None]]:
         """A place for one upload while it is received and judged; what it gives takes the bytes as they come.
 
-        `Problem` 503 where all places, or all bytes, are taken.
+        `Problem` 503 where all places, or all bytes, are taken, 429 where the account has its share of them.
         """
         taken = 0
 
@@ -135,11 +140,16 @@ class Admission:
                 raise busy("the service is stopping", retry_after=5, code="stopping")
             if self.uploads >= self._settings.max_in_flight:
                 raise busy("as many recordings are being judged as there is room for", retry_after=1)
+            account = self._account(principal, self._clock())
+            if account.uploads >= self._settings.max_in_flight_each:
+                raise _too_many("upload_limit", f"{account.uploads} recordings at a time are allowed", 1)
+            account.uploads += 1
             self.uploads += 1
         try:
             yield take
         finally:
             with self._lock:
+                account.uploads -= 1
                 self.uploads -= 1
                 self.upload_bytes -= taken
 
@@ -175,13 +185,15 @@ class Admission:
         account = self._accounts.get(name)
         if account is None:
             limits, settings = principal.limits, self._settings
-            per_minute = settings.requests_per_minute if limits.requests_per_minute is None else limits.requests_per_minute
+            per_minute = (
+                settings.requests_per_minute if limits.requests_per_minute is None else limits.requests_per_minute
+            )
             per_hour = (
-                settings.audio_seconds_per_hour if limits.audio_seconds_per_hour is None else limits.audio_seconds_per_hour
+                settings.audio_seconds_per_hour
+                if limits.audio_seconds_per_hour is None
+                else limits.audio_seconds_per_hour
             )
-            account = Account(
-                requests=self._bucket(per_minute, 60.0, now), audio=self._bucket(per_hour, 3600.0, now)
-            )
+            account = Account(requests=self._bucket(per_minute, 60.0, now), audio=self._bucket(per_hour, 3600.0, now))
             self._accounts[name] = account
             while len(self._accounts) > ACCOUNTS:
                 self._accounts.popitem(last=False)

@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(page_router())
-    problems.install(app)
+    problems.install(app, ROUTERS)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -58,18 +58,21 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document, with the problems in it that no route names as its answer's model."""
+    """The OpenAPI 3.1 document, with what FastAPI cannot know: our problems, examples that hold null, that keys may be optional."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         known = document.setdefault("components", {}).setdefault("schemas", {})
         known["Problem"] = schemas.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nobody is answered with
             known.pop(name, None)
+        for model in (schemas.Verdict, schemas.Job):
+            known[model.__name__]["examples"] = model.model_json_schema()["examples"]
         for path in document["paths"].values():
             for operation in path.values():
-                unprocessable = operation["responses"].get("422", {}).get("content", {})
-                if "application/json" in unprocessable:
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                     del operation["responses"]["422"]
+                if "security" in operation:
+                    operation["security"].append({})  # a service of loopback alone asks for none
         app.openapi_schema = document
     return app.openapi_schema
 

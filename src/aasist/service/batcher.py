@@ -128,7 +128,9 @@ class Batcher:
             return batch or self._taken()
 
     def _next_queue(self) -> deque[_Waiting]:
-        first, second = (self._later, self._now) if self._turn % JOBS_TURN == JOBS_TURN - 1 else (self._now, self._later)
+        first, second = (
+            (self._later, self._now) if self._turn % JOBS_TURN == JOBS_TURN - 1 else (self._now, self._later)
+        )
         return first or second
 
 

@@ -67,7 +67,7 @@ def _heard(sock: socket.socket, task: dict[str, Any], file: Any) -> bool:
             listener = Listener(reader, window_samples=task["window_samples"], hop_samples=task["hop_samples"])
             for window in listener:
                 place = {"start": window.start, "length": window.length, "speech_samples": window.speech_samples}
-                frames.send(sock, {"kind": "window", **place}, memoryview(window.samples).cast("B"))
+                frames.send(sock, {"kind": "window", **place}, window.samples.tobytes())
         frames.send(sock, {"kind": "heard", **asdict(listener.summary)})
     except AudioError as error:
         frames.send(sock, {"kind": "error", "code": error.code, "message": error.message[:2_000]})

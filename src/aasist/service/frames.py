@@ -19,7 +19,9 @@ class Broken(Exception):
     """The other side is gone, or says what it may not."""
 
 
-def send(sock: socket.socket, header: dict[str, Any], payload: bytes | memoryview = b"", *, file: int | None = None) -> None:
+def send(
+    sock: socket.socket, header: dict[str, Any], payload: bytes | memoryview = b"", *, file: int | None = None
+) -> None:
     """One frame; with ``file``, that descriptor goes along. Raises ``OSError`` where the other side is gone."""
     text = json.dumps(header, allow_nan=False).encode()
     assert len(text) <= MAX_HEADER_BYTES

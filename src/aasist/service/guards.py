@@ -64,7 +64,8 @@ class Guards:
                 headers["X-Request-Id"] = request_id
             await send(message)
 
-        level, extra = "info", {}
+        level = "info"
+        extra: dict[str, Any] = {}
         try:
             refusal = self._refused(scope)
             if refusal is None:
@@ -84,7 +85,7 @@ class Guards:
     def _note(
         self, scope: Scope, status: int, seconds: float, request_id: str, level: str, extra: dict[str, Any]
     ) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = scope["route"].path if "route" in scope else "unmatched"
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "OPTIONS", *UNSAFE) else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
@@ -98,7 +99,13 @@ class Guards:
         principal = state.get("principal")
         if principal is not None and principal.key_id:
             extra["key_id"] = principal.key_id
-        values = {"request": request_id, "method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
+        values = {
+            "request": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 4),
+        }
         getattr(LOG, level)("request", extra={**values, **extra})
 
     def _refused(self, scope: Scope) -> tuple[int, str, str] | None:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -157,10 +158,8 @@ class Jobs:
             return
         principal = Principal(job.key_id, "job", frozenset(), detail)
         self._admission.audio(principal, verdict.duration_seconds or 0.0)
-        try:
+        with suppress(Problem):  # what it holds back is the next request
             self._admission.likeness(principal, judged.bits)
-        except Problem:
-            pass  # what it holds back is the next request
         self._metrics.verdicts.labels(str(verdict.label)).inc()
         self._metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
 
@@ -170,9 +169,7 @@ class Jobs:
     async def _ended(
         self, job: StoredJob, *, verdict: StoredVerdict | None, document: str | None, error: tuple[str, str] | None
     ) -> bool:
-        finish = partial(
-            self._store.jobs.finish, job.id, self._owner, verdict=verdict, document=document, error=error
-        )
+        finish = partial(self._store.jobs.finish, job.id, self._owner, verdict=verdict, document=document, error=error)
         while (ended := await self._safely(finish)) is None:
             await asyncio.sleep(POLL_SECONDS)
         if ended:

@@ -60,7 +60,9 @@ class Judge:
     ``threshold``, ``sharing(session)`` and ``judge(recording, name, progress=)``.
     """
 
-    def __init__(self, settings: Settings, *, on_run: Callable[[int, float], None] = lambda windows, seconds: None) -> None:
+    def __init__(
+        self, settings: Settings, *, on_run: Callable[[int, float], None] = lambda windows, seconds: None
+    ) -> None:
         threads = max(1, (settings.threads or available_threads()) // settings.workers)
         self.detector = Detector(
             settings.model,

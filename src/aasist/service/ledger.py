@@ -72,7 +72,11 @@ class Ledger:
             before = now - self._settings.keep_verdicts_days * DAY
             self._store.jobs.forget(before)
             self._store.verdicts.forget(before)
-        gone = [path for path in self._settings.audio_dir.iterdir() if _older(path, now - self._settings.keep_audio_days * DAY)]
+        gone = [
+            path
+            for path in self._settings.audio_dir.iterdir()
+            if _older(path, now - self._settings.keep_audio_days * DAY)
+        ]
         for path in gone:
             path.unlink(missing_ok=True)
         if gone:

@@ -21,18 +21,20 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        counter = {"registry": self.registry}
-        self.requests = Counter("aasist_requests", "Requests answered.", ["route", "method", "status"], **counter)
-        self.request_seconds = Histogram(
-            "aasist_request_seconds", "From the headers to the answer.", ["route"], buckets=_SECONDS, **counter
+        registry = self.registry
+        self.requests = Counter(
+            "aasist_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
-        self.verdicts = Counter("aasist_verdicts", "Recordings judged.", ["label"], **counter)
-        self.audio_seconds = Counter("aasist_audio_seconds", "Audio judged.", **counter)
-        self.refused = Counter("aasist_refused", "Answers that are problems.", ["code"], **counter)
-        self.jobs = Counter("aasist_jobs", "Jobs that ended.", ["status"], **counter)
-        self.webhooks = Counter("aasist_webhooks", "Attempts to deliver a webhook.", ["outcome"], **counter)
-        self.windows = Counter("aasist_windows", "Windows scored.", **counter)
-        self.run_seconds = Histogram("aasist_run_seconds", "Of the model.", buckets=_SECONDS, **counter)
+        self.request_seconds = Histogram(
+            "aasist_request_seconds", "From the headers to the answer.", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self.verdicts = Counter("aasist_verdicts", "Recordings judged.", ["label"], registry=registry)
+        self.audio_seconds = Counter("aasist_audio_seconds", "Audio judged.", registry=registry)
+        self.refused = Counter("aasist_refused", "Answers that are problems.", ["code"], registry=registry)
+        self.jobs = Counter("aasist_jobs", "Jobs that ended.", ["status"], registry=registry)
+        self.webhooks = Counter("aasist_webhooks", "Attempts to deliver a webhook.", ["outcome"], registry=registry)
+        self.windows = Counter("aasist_windows", "Windows scored.", registry=registry)
+        self.run_seconds = Histogram("aasist_run_seconds", "Of the model.", buckets=_SECONDS, registry=registry)
         self.in_flight = self._gauge("aasist_uploads_in_flight", "Uploads being received or judged.")
         self.waiting = self._gauge("aasist_runs_waiting", "Runs that wait for the model.")
         self.streams = self._gauge("aasist_streams", "Live streams.")
@@ -50,9 +52,9 @@ class Metrics:
         for file in Path(os.environ[SHARED]).glob("gauge_live*_*.db"):
             pid = file.stem.rpartition("_")[2]
             if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-                mark_process_dead(int(pid))
+                mark_process_dead(int(pid))  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _gauge(self, name: str, about: str) -> Gauge:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from aasist.errors import AasistError, AudioError, one_line
 
@@ -86,8 +87,8 @@ def answer_to(error: AasistError) -> Response:
     return answer(status, error.code, said, headers)
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of ``app`` answered as a problem."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Have every error of ``app`` answered as a problem; ``routers`` tell what is allowed instead of what is not."""
 
     @app.exception_handler(AasistError)
     async def _ours(request: Request, error: AasistError) -> Response:
@@ -106,4 +107,18 @@ def install(app: FastAPI) -> None:
         detail = {404: "there is nothing at this address; /openapi.json lists what there is"}.get(
             error.status_code, one_line(error.detail)
         )
-        return answer(error.status_code, codes.get(error.status_code, "refused"), detail, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405 and (allowed := _methods(request, routers)):
+            headers["Allow"] = ", ".join(sorted(allowed))
+        return answer(error.status_code, codes.get(error.status_code, "refused"), detail, headers)
+
+
+def _methods(request: Request, routers: Iterable[APIRouter]) -> set[str]:
+    """All that a path knows: routes stand for one method each, and the first alone would be named."""
+    return {
+        method
+        for router in routers
+        for route in router.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from typing import Annotated
 
 import anyio.to_thread
@@ -42,9 +43,7 @@ class Service:
         """Open database and model, and begin to work on jobs. Raises `AasistError` where one cannot be opened."""
         settings = self.settings
         self.store = await anyio.to_thread.run_sync(Store, settings)
-        self.doorkeeper = Doorkeeper(
-            self.store.keys, required=settings.keys_required, anonymous_detail=settings.detail
-        )
+        self.doorkeeper = Doorkeeper(self.store.keys, required=settings.keys_required, anonymous_detail=settings.detail)
         self.judge = await anyio.to_thread.run_sync(lambda: Judge(settings, on_run=self.metrics.on_run))
         self.ledger = Ledger(self.store, settings)
         self.jobs = Jobs(settings, self.store, self.judge, self.ledger, self.admission, self.metrics)
@@ -81,7 +80,13 @@ def service_of(connection: HTTPConnection) -> Service:
 def address_of(connection: HTTPConnection) -> str:
     """Of the client; what limits without a key are counted by. A whole /64 of IPv6 is one: it is given to one."""
     host = connection.client.host if connection.client else "unknown"
-    return ":".join(host.split(":")[:4]) if host.count(":") > 4 else host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4 or address.ipv4_mapped:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 async def authenticate(connection: HTTPConnection, scope: str | None) -> Principal:

@@ -54,13 +54,20 @@ class Settings(BaseSettings):
     threshold: float | None = Field(None, allow_inf_nan=False, description="On llr; unset: the model's.")
     threads: int | None = Field(None, ge=1, description="Of all processes together; unset: what the machine gives.")
     batch_windows: int = Field(
-        1, ge=1, le=64, description="Windows of several requests that one run may score; more than 1 gains nothing on CPU."
+        1,
+        ge=1,
+        le=64,
+        description="Windows of several requests that one run may score; more than 1 gains nothing on CPU.",
     )
     batch_wait_ms: float = Field(2.0, ge=0, le=1000, description="How long a run waits for more windows, if it may.")
 
-    state_dir: Path = Field(default_factory=state_folder, description="Folder of the database, queued audio, the secret.")
+    state_dir: Path = Field(
+        default_factory=state_folder, description="Folder of the database, queued audio, the secret."
+    )
     database: str | None = Field(None, description="postgresql://... or sqlite:///...; unset: a file in state_dir.")
-    secret: str | None = Field(None, min_length=32, description="Signs webhooks; unset: a random one, kept in state_dir.")
+    secret: str | None = Field(
+        None, min_length=32, description="Signs webhooks; unset: a random one, kept in state_dir."
+    )
     keep_verdicts_days: float = Field(30.0, ge=0, description="How long verdicts and ended jobs are kept; 0: for good.")
     keep_audio: bool = Field(False, description="Keep what was uploaded to jobs and /v1/detect.")
     keep_audio_days: float = Field(7.0, gt=0, description="How long, where it is kept.")
@@ -70,6 +77,7 @@ class Settings(BaseSettings):
     job_max_bytes: int = Field(2_000_000_000, ge=1, description="Of an upload to /v1/jobs.")
     job_max_seconds: float = Field(43_200.0, gt=0, description="Of a recording to /v1/jobs.")
     max_in_flight: int = Field(64, ge=1, description="Uploads being received or judged at a time, by process.")
+    max_in_flight_each: int = Field(32, ge=1, description="Of one key or address: one client must not take all places.")
     max_in_flight_bytes: int = Field(4_000_000_000, ge=1, description="And their bytes, in files without a name.")
     max_jobs_waiting: int = Field(1_000, ge=1, description="Jobs that may wait, of all keys.")
     queue_seconds: float = Field(30.0, gt=0, description="Longer in the queue than this, an upload is turned away.")
@@ -82,12 +90,16 @@ class Settings(BaseSettings):
     drain_seconds: int = Field(30, ge=0, description="After SIGTERM, for requests to be answered.")
 
     decoders: int | None = Field(None, ge=1, description="Processes that decode; unset: one a thread.")
-    decode_seconds: float = Field(60.0, gt=0, description="To decode one upload of /v1/detect; a job has 30 times as long.")
+    decode_seconds: float = Field(
+        60.0, gt=0, description="To decode one upload of /v1/detect; a job has 30 times as long."
+    )
     decode_memory_bytes: int = Field(1 << 30, ge=1 << 28, description="That a decoder may take for one recording.")
 
     job_runners: int = Field(1, ge=0, description="Jobs worked on at a time, by process.")
     job_lease_seconds: float = Field(30.0, gt=0, description="After which a job of a dead process is taken over.")
-    job_attempts: int = Field(5, ge=1, description="After which a job that takes the service down each time has failed.")
+    job_attempts: int = Field(
+        5, ge=1, description="After which a job that takes the service down each time has failed."
+    )
     webhook_allow: Names = Field((), description="Networks and host names that webhooks may reach besides public ones.")
     webhook_attempts: int = Field(8, ge=1, le=20, description="Of delivering a webhook, over about a day.")
 
@@ -96,7 +108,9 @@ class Settings(BaseSettings):
     streams: int = Field(10, ge=0, description="Live streams at a time, by key or address.")
     max_streams: int = Field(50, ge=0, description="And of all together, by process.")
     detail: Detail = Field("full", description="What those without a key see: full, rounded or label.")
-    probe_limit: int = Field(20, ge=0, description="Near-identical recordings in probe_seconds that are answered at once.")
+    probe_limit: int = Field(
+        20, ge=0, description="Near-identical recordings in probe_seconds that are answered at once."
+    )
     probe_seconds: float = Field(600.0, gt=0, description="Over which they are counted.")
 
     @field_validator("allowed_hosts", "cors_origins", "webhook_allow", mode="before")
@@ -116,7 +130,9 @@ class Settings(BaseSettings):
         if max(self.max_bytes, self.job_max_bytes) > self.max_in_flight_bytes:
             raise ValueError("max_in_flight_bytes must hold one upload of max_bytes and of job_max_bytes")
         if "*" in self.cors_origins and not self.loopback and self.insecure:
-            raise ValueError("cors_origins '*' together with insecure would open the service to every page: name the origins")
+            raise ValueError(
+                "cors_origins '*' together with insecure would open the service to every page: name the origins"
+            )
         return self
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from aasist.errors import one_line
-from aasist.service.problems import Problem
+from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 
 FORM_BYTES = 65_536
@@ -100,7 +101,9 @@ async def _paced(request: Request, settings: Settings) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise Problem(408, "slow_upload", "the upload came too slowly; send it over a better line, or compress it") from None
+            raise Problem(
+                408, "slow_upload", "the upload came too slowly; send it over a better line, or compress it"
+            ) from None
         received += len(chunk)
         yield chunk
 
@@ -131,8 +134,13 @@ class _Sink:
         self.waiting += data
 
     def flush(self) -> None:
-        self._file.write(self.waiting)
-        self._file.flush()
+        try:
+            self._file.write(self.waiting)
+            self._file.flush()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise busy("there is no room on the disk for the upload", retry_after=60, code="storage") from None
         self.waiting = bytearray()
 
 
@@ -200,7 +208,9 @@ class _Form:
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options and self._name != "file":
             found = one_line(repr(self._name), 40)
-            raise Problem(400, "missing_file", f"the recording must be in the form's field 'file', a file came in {found}")
+            raise Problem(
+                400, "missing_file", f"the recording must be in the form's field 'file', a file came in {found}"
+            )
         if self._name == "file":
             if self._found:
                 raise _broken("it has more than one field 'file'; send one recording a request")

@@ -46,7 +46,7 @@ async def detect(
     """The answer to a recording that was judged is 200 whatever the label; one that cannot be read is 422, with the code that
     `aasist detect --json` has for it."""
     settings = service.settings
-    with service.admission.upload() as take, tempfile.TemporaryFile(dir=settings.state_dir) as file:
+    with service.admission.upload(principal) as take, tempfile.TemporaryFile(dir=settings.state_dir) as file:
         upload = await receive(request, file, max_bytes=settings.max_bytes, settings=settings, take=take)
         stop = threading.Event()
         work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop)

@@ -56,7 +56,7 @@ async def submit(
         raise busy("as many jobs wait as there is room for", retry_after=30, code="jobs_full")
     identity = secrets.token_hex(16)
     path = service.jobs.path_of(identity)
-    with service.admission.upload() as take:
+    with service.admission.upload(principal) as take:
         draft = path.with_name(f".{identity}")
         try:
             with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -35,6 +35,9 @@ def connect(url: str) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare_sqlite)
     try:
         migrate(engine)
+    except AasistError:
+        engine.dispose()
+        raise
     except sa.exc.SQLAlchemyError as error:
         engine.dispose()
         reason = one_line(getattr(error, "orig", None) or error)

@@ -76,7 +76,11 @@ class JobStore:
             jobs.update()
             .where(jobs.c.id == identity, jobs.c.status.in_(("queued", "running")))
             .values(
-                status="cancelled", finished_at=time.time(), lease_owner=None, lease_until=None, **_webhook_is_due(time.time())
+                status="cancelled",
+                finished_at=time.time(),
+                lease_owner=None,
+                lease_until=None,
+                **_webhook_is_due(time.time()),
             )
         )
 
@@ -124,7 +128,13 @@ class JobStore:
         )
 
     def finish(
-        self, identity: str, owner: str, *, verdict: StoredVerdict | None, document: str | None, error: tuple[str, str] | None
+        self,
+        identity: str,
+        owner: str,
+        *,
+        verdict: StoredVerdict | None,
+        document: str | None,
+        error: tuple[str, str] | None,
     ) -> bool:
         """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds."""
         now = time.time()

@@ -31,7 +31,9 @@ class StoredVerdict:
     audio_kept: bool
 
     @classmethod
-    def of(cls, verdict: Verdict, *, key_id: str | None, job_id: str | None = None, audio_kept: bool = False) -> StoredVerdict:
+    def of(
+        cls, verdict: Verdict, *, key_id: str | None, job_id: str | None = None, audio_kept: bool = False
+    ) -> StoredVerdict:
         """Of a fresh verdict, with an identity of its own."""
         return cls(
             id=secrets.token_hex(16),
