@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import threading
 import time
@@ -138,6 +139,8 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
+        elsewhere = re.compile(f"^(?!{re.escape(server.address)}|blob:|data:)")
+        context.route(elsewhere, lambda route: route.abort())  # as without the internet
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))

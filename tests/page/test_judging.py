@@ -78,7 +78,7 @@ def test_what_the_model_is_worth_stands_beside_it(page):
 
 def test_waveform_and_spectrogram_are_drawn_under_the_policy(page):
     judged(page, MIXED)
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     ink = """(selector) => [...document.querySelectorAll(selector)].flatMap((host) => {
         const inside = host.firstElementChild?.shadowRoot ?? host;
         return [...inside.querySelectorAll("canvas")].map((canvas) => {
@@ -95,7 +95,7 @@ def test_waveform_and_spectrogram_are_drawn_under_the_policy(page):
 
 def test_a_segment_plays_from_where_it_starts_to_where_it_ends(page):
     judged(page, MIXED)
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     segments = page.locator("button.segment")
     assert segments.count() >= 1
     last = segments.last

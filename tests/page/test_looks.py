@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install '.[dev]'")
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FileChooser, Page, expect
 
 from .conftest import HUMAN, MIXED, ROOT, SPOOF
 from .test_judging import choose, judged, refuse
@@ -75,12 +75,12 @@ def test_no_violations_and_no_overflow_from_the_empty_page_to_a_comparison(scree
 
     check("empty")
     judged(screen, wav(read(MIXED), "a-name-that-is-as-long-as-those-which-recorders-give_2026-11-30_17-45_1.wav"))
-    expect(screen.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(screen.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     screen.locator("summary").click()
     screen.wait_for_timeout(500)  # the spectrogram is drawn a little after the waveform
     check("verdict")
     judged(screen, HUMAN, SPOOF)
-    expect(screen.get_by_role("button", name="Play", exact=True)).to_have_count(2)
+    expect(screen.locator("button.play:enabled")).to_have_count(2)
     check("comparison")
 
 
@@ -112,14 +112,23 @@ def test_no_violations_in_a_refusal_a_request_for_a_key_and_at_the_microphone(sc
 
 
 def test_the_whole_way_is_gone_by_keyboard(page):
+    choosing = []
+
+    def choose_file(chooser: FileChooser) -> None:
+        choosing.append(chooser)
+
+    page.on("filechooser", choose_file)
     page.keyboard.press("Tab")
     expect(page.locator("#file")).to_be_focused()
     outlined = "getComputedStyle(document.querySelector('label[for=file]')).outlineStyle"
     assert page.evaluate(outlined) == "solid"
-    with page.expect_file_chooser() as choosing:
-        page.keyboard.press("Enter")
-    choosing.value.set_files(MIXED)
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.keyboard.press("Enter")
+    for _ in range(600):
+        if choosing:
+            break
+        page.wait_for_timeout(100)
+    choosing[0].set_files(MIXED)
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     reached = set()
     for _ in range(25):
         page.keyboard.press("Tab")
@@ -147,7 +156,7 @@ def test_the_picture_for_the_readme(open_page):
 
     page = open_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
     judged(page, SPOOF)
-    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     page.wait_for_timeout(1000)
     report = page.locator(".report").bounding_box()
     clip = {"x": 0, "y": 0, "width": 1280, "height": report["y"] + report["height"] + 24}

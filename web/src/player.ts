@@ -16,9 +16,11 @@ declare const __WAVE_HEIGHT__: string;
 
 /** Rejects where the browser cannot decode the recording. `onTime` is called with the seconds, while it plays or is moved. */
 export async function openPlayer(file: Blob, host: HTMLElement, onTime: (seconds: number) => void): Promise<Player> {
-  const wave = h("div", { class: "wave", tabindex: 0, role: "slider", "aria-label": "Position in the recording" });
+  const wave = h("div", {
+    class: "wave", tabindex: 0, role: "slider", "aria-label": "Position in the recording", "aria-valuemin": 0, "aria-valuenow": 0,
+  });
   const spectrogram = h("div", { class: "spectrogram", role: "img", "aria-label": "Spectrogram, 0 to 8 kHz" });
-  const button = h("button", { type: "button", class: "play" }, "Play");
+  const button = h("button", { type: "button", class: "play", disabled: true }, "Play");
   const position = h("span", { class: "quiet position" });
   const element = h(
     "div",
@@ -89,7 +91,7 @@ export async function openPlayer(file: Blob, host: HTMLElement, onTime: (seconds
     destroy();
     throw error;
   }
-  wave.setAttribute("aria-valuemin", "0");
+  button.disabled = false;
   wave.setAttribute("aria-valuemax", surfer.getDuration().toFixed(1));
   tell(0);
   return { play: (start, end) => void surfer.play(start, end), destroy };

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import mimetypes
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +111,8 @@ def read(path: Path, *, forever: bool) -> PageFile:
     return PageFile(body, packed, media_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"', forever)
 
 
-def _answer(file: PageFile, headers: dict[str, str]):  # type: ignore[no-untyped-def]
-    def answer(request: Request) -> Response:
+def _answer(file: PageFile, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
         return file.response(request, headers)
 
     return answer
