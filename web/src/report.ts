@@ -104,7 +104,7 @@ function ratesOf(verdict: Verdict, model: Model | undefined): HTMLElement | null
     : OPERATING_POINT.exec(own ?? "")?.slice(1).map((number) => `${number} %`);
   const text = rates
     ? `At this threshold, ${rates[0]} of the real recordings that it was chosen on were called synthetic, and ${rates[1]} of the ` +
-      "synthetic ones passed as real. With other sources, expect more of both."
+      "synthetic ones passed as real."
     : own
       ? `What this threshold stands for: ${own}.`
       : "";
