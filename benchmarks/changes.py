@@ -29,7 +29,7 @@ from footer import as_given, footer
 
 TABLE = Path(__file__).parents[1] / "docs" / "changes-table.md"
 CALL_SECONDS, HALF_SECONDS = 20.0, 10.0
-DRIFTS, THRESHOLDS = (0.25, 0.5, 1.0), (4.0, 6.0, 8.0, 12.0, 16.0)
+DRIFTS, THRESHOLDS = (0.5, 1.0, 1.5), (4.0, 8.0, 12.0, 16.0)
 LATE_SECONDS = 10.0
 """A change found later than this behind it is not found."""
 
@@ -105,10 +105,10 @@ def row(drift: float, threshold: float, heard: list[Call]) -> tuple[str, ...]:
             late.append(right[0][0] - call.at)
             off.append(right[0][1] - call.at)
     changing = sum(1 for call in heard if call.way)
-    chosen = "**" if (drift, threshold) == (DRIFT_LLR, THRESHOLD_LLR) else ""
+    chosen = (drift, threshold) == (DRIFT_LLR, THRESHOLD_LLR)
     return (
-        f"{chosen}{drift:g}{chosen}",
-        f"{chosen}{threshold:g}{chosen}",
+        f"{drift:g}",
+        f"{threshold:g}" + " (default)" * chosen,
         f"{alarms} in {seconds / 60:.0f} min",
         f"{len(late)} of {changing}",
         f"{np.median(late):.1f}" if late else "-",
@@ -131,8 +131,8 @@ def main() -> None:
     words = as_given(parser, given, but=("print",))
     text = (
         f"{Table(headers, rows).markdown()}\nDev, clips of one source joined: {steady} calls that do not change, "
-        f"{len(heard) - steady} that do; `{given.model}`; within {LATE_SECONDS:.0f} s, in the right direction; medians. Bold: "
-        f"the default. {footer('changes.py', 'onnxruntime', arguments=words)}\n"
+        f"{len(heard) - steady} that do; `{given.model}`; within {LATE_SECONDS:.0f} s, in the right direction; medians. "
+        f"{footer('changes.py', 'onnxruntime', arguments=words)}\n"
     )
     print(text)
     if not given.print:

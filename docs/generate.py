@@ -35,12 +35,16 @@ from aasist.runtime.models import DEFAULT_MODEL
 ROOT = Path(__file__).parents[1]
 PAGES = (
     "README.md",
+    "docs/api.md",
+    "docs/cascade.md",
     "docs/cli.md",
     "docs/corpus.md",
     "docs/evaluation.md",
     "docs/model-card.md",
     "docs/model.md",
     "docs/performance.md",
+    "docs/serving.md",
+    "docs/streaming.md",
     "docs/training.md",
 )
 CARD = ROOT / "docs" / "model-card"
@@ -265,14 +269,146 @@ def command_help() -> str:
         command = aasist if name is None else getattr(import_module(f"aasist.cli.{name}"), name)
         path = "aasist" if name is None else f"aasist {name}"
         parts.append(help_of(command, path))
-        if name is not None and isinstance(command, click.Group):
-            parts += [help_of(below, f"{path} {word}") for word, below in command.commands.items()]
+        if name is not None:
+            parts += below(command, path)
     return "\n".join(parts)
+
+
+def below(command: click.Command, path: str) -> list[str]:
+    """The help of a group's commands, and of theirs."""
+    if not isinstance(command, click.Group):
+        return []
+    parts = []
+    for word, inner in command.commands.items():
+        parts += [help_of(inner, f"{path} {word}"), *below(inner, f"{path} {word}")]
+    return parts
 
 
 def help_of(command: click.Command, path: str) -> str:
     with click.Context(command, info_name=path, terminal_width=100, help_option_names=["-h", "--help"]) as context:
         return f"## {path}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+def settings_table() -> str:
+    """Every setting of the service."""
+    from aasist.service.settings import ENV_PREFIX, Settings
+
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = (
+            "`~/.local/state/aasist`"
+            if name == "state_dir"
+            else "-"
+            if field.default is None
+            else f"`{shown(field.default)}`"
+        )
+        rows.append((f"`{name}`", f"`{ENV_PREFIX}{name.upper()}`", default, field.description or ""))
+    return piped(("setting", "in the environment", "default", "what it is"), rows)
+
+
+def piped(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table whose cells are Markdown themselves."""
+    rule = ("---",) * len(headers)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (headers, rule, *rows))
+
+
+def shown(value: Any) -> str:
+    """As a settings file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "[]" if value == () else f"{value:,}".replace(",", "_") if isinstance(value, int) else str(value)
+
+
+def api() -> str:
+    """What can be asked over HTTP, from the OpenAPI document."""
+    from aasist.service.app import create_app
+    from aasist.service.routes.answers import ALWAYS
+    from aasist.service.settings import Settings
+
+    document = create_app(Settings()).openapi()
+    parts = [
+        operation_of(f"{method.upper()} {path}", operation, ALWAYS)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    said = ", ".join(map(str, ALWAYS))
+    parts.insert(0, f"Besides what is listed, every address may answer {said}.\n")
+    parts.append("## Objects\n")
+    parts += [object_of(name, schema) for name, schema in document["components"]["schemas"].items()]
+    return "\n".join(parts)
+
+
+def operation_of(name: str, operation: dict[str, Any], always: tuple[int, ...]) -> str:
+    """One address; answers that every address may give are left out."""
+    parts = [f"## {name}\n", f"{operation['summary']}. {operation.get('description', '')}".strip() + "\n"]
+    if parameters := operation.get("parameters"):
+        rows = [
+            (f"`{one['name']}`", one["in"], type_of(one["schema"]), one.get("description", "")) for one in parameters
+        ]
+        parts.append(piped(("parameter", "in", "type", "what it is"), rows))
+    if body := operation.get("requestBody"):
+        kinds = ", ".join(f"`{kind}`" for kind in body["content"])
+        parts.append(f"{body['description']} {kinds}.\n")
+    rows = []
+    for status, answer in operation["responses"].items():
+        if int(status) in always:
+            continue
+        content = answer.get("content", {})
+        schema = next((kind["schema"] for kind in content.values() if "schema" in kind), {})
+        code = next((kind["example"]["code"] for kind in content.values() if "example" in kind), "")
+        rows.append((status, answer["description"], type_of(schema), f"`{code}`" if code else ""))
+    parts.append(piped(("status", "when", "body", "code, for instance"), rows))
+    return "\n".join(parts)
+
+
+def object_of(name: str, schema: dict[str, Any]) -> str:
+    rows = [
+        (f"`{field}`", type_of(value), value.get("description", "")) for field, value in schema["properties"].items()
+    ]
+    parts = [f"### {name}\n", f"{schema.get('description', '')}\n", piped(("field", "type", "what it is"), rows)]
+    parts += [
+        f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```\n" for example in schema.get("examples", ())
+    ]
+    return "\n".join(parts)
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        return f"[{schema['$ref'].rpartition('/')[2]}](#{schema['$ref'].rpartition('/')[2].lower()})"
+    if "anyOf" in schema:
+        return " or ".join(type_of(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {type_of(schema['items'])}"
+    return schema.get("format") or schema.get("type", "")
+
+
+def soak() -> str:
+    """How the service bore its loads."""
+    found = measured("soak.json")
+    if not found:
+        return "Not measured at length yet: `make soak`.\n"
+    full, half, over = found["full"], found["half"], found["overload"]
+    before, after = found["memory_mb"]
+    answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(over["statuses"].items()))
+    rows = [
+        ("`Detector` in one process", f"{found['in_process_per_second']:,.1f} clips/s"),
+        (
+            "`/v1/detect`, full load",
+            f"{full['per_second']:,.1f} clips/s, p50 {full['p50_ms']:,.0f} ms, p99 {full['p99_ms']:,.0f} ms",
+        ),
+        ("one client", f"p50 {found['alone']['p50_ms']:,.0f} ms, p99 {found['alone']['p99_ms']:,.0f} ms"),
+        ("half the load, at random", f"p99 {half['accepted']['p99_ms']:,.0f} ms"),
+        (
+            "three times the load",
+            f"{answers}; accepted: p99 {over['accepted']['p99_ms']:,.0f} ms; memory {before:,} -> {after:,} MB",
+        ),
+        ("after it", f"as before within {found['recovered_seconds']:g} s"),
+    ]
+    clips = f"clips of {found['clip_seconds']:g} s, {found['threads']} threads, {found['seconds']:g} s of overload"
+    return f"{piped((clips, 'measured'), rows)}\nThe client ran on the same cores. {found['measured']}\n"
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -397,7 +533,12 @@ PARTS: dict[str, Callable[[], str]] = {
     "training-data": written("training-data-table.md"),
     "augmentation": written("augmentation-table.md"),
     "graph": written("graph-table.md"),
+    "settings": settings_table,
+    "api": api,
+    "soak": soak,
     "pruning": written("pruning-table.md"),
+    "cascade": written("cascade-table.md"),
+    "changes": written("changes-table.md"),
 }
 
 

@@ -14,13 +14,27 @@ from aasist.errors import AasistError, AudioError, MissingExtra, ModelError
 if TYPE_CHECKING:
     from aasist.audio.read import ReadLimits
     from aasist.runtime.detector import Detector
+    from aasist.runtime.pipeline import Pipeline
+    from aasist.runtime.stream import StreamDetector
     from aasist.runtime.verdict import Verdict
 
-__all__ = ["AasistError", "AudioError", "Detector", "MissingExtra", "ModelError", "ReadLimits", "Verdict"]
+__all__ = [
+    "AasistError",
+    "AudioError",
+    "Detector",
+    "MissingExtra",
+    "ModelError",
+    "Pipeline",
+    "ReadLimits",
+    "StreamDetector",
+    "Verdict",
+]
 
 _ROOMS = {
     "Detector": "aasist.runtime.detector",
+    "Pipeline": "aasist.runtime.pipeline",
     "ReadLimits": "aasist.audio.read",
+    "StreamDetector": "aasist.runtime.stream",
     "Verdict": "aasist.runtime.verdict",
 }
 

@@ -166,3 +166,17 @@ def test_the_rules_tell_warnings_from_reasons_to_stay_undecided(
     change: dict[str, float], speech_seconds: float, warnings: list[str], undecided: list[str]
 ) -> None:
     assert codes(replace(GOOD, **change), speech_seconds) == (warnings, undecided)  # type: ignore[arg-type]
+
+
+def test_recent_chunks_alone_count_where_they_are_asked_for_and_no_more_are_kept() -> None:
+    noise = np.random.default_rng(0).standard_normal(100 * CHUNK_SAMPLES).astype(np.float32)
+    recent, all_of_them = QualityMeter(recent_chunks=100), QualityMeter()
+    for gain in (0.3, 0.03, 0.003):
+        for first in range(0, len(noise), 10 * CHUNK_SAMPLES):
+            piece = noise[first : first + 10 * CHUNK_SAMPLES] * np.float32(gain)
+            for meter in (recent, all_of_them):
+                meter.push(piece, np.ones(10, np.bool_))
+    source = source_levels(noise)
+    assert recent.quality(source, 9.6).speech_level_dbfs == pytest.approx(20 * np.log10(0.003), abs=0.2)
+    assert all_of_them.quality(source, 9.6).speech_level_dbfs == pytest.approx(20 * np.log10(0.3) - 4.7, abs=0.2)
+    assert sum(map(len, recent._powers)) <= 200

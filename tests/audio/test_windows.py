@@ -172,3 +172,20 @@ def test_no_more_than_a_window_is_kept_between_pushes() -> None:
 def test_windows_and_hops_are_positive(window: int, hop: int) -> None:
     with pytest.raises(ValueError, match="1 sample or more"):
         WindowPlacer(window, hop)
+
+
+def test_a_window_that_is_begun_is_what_there_is_of_it_repeated() -> None:
+    samples = np.arange(100 * CHUNK_SAMPLES, dtype=np.float32)
+    mask = np.arange(100) >= 20
+    placer = WindowPlacer(WINDOW, HOP)
+    assert placer.unfinished() is None
+    assert not list(placer.push(samples[: 20 * CHUNK_SAMPLES], mask[:20]))
+    assert placer.unfinished() is None
+    assert not list(placer.push(samples[20 * CHUNK_SAMPLES :], mask[20:]))
+    begun = placer.unfinished()
+    assert begun is not None
+    start = 20 * CHUNK_SAMPLES - LEAD_SAMPLES
+    assert (begun.start, begun.length, begun.speech_samples) == (start, len(samples) - start, 80 * CHUNK_SAMPLES)
+    assert np.array_equal(begun.samples, np.resize(samples[start:], WINDOW))
+    (window,) = placer.finish()
+    assert (window.start, window.length) == (0, len(samples))

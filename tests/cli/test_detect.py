@@ -522,3 +522,18 @@ def test_wrong_usage_exits_with_2_and_prints_nothing_on_stdout(arguments: list[s
     result = detect(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Error" in result.stderr
+
+
+def test_the_cascade_is_a_model_by_name_and_explains_nothing(detect: Detect, recording: Path, tmp_path: Path) -> None:
+    result = detect("--json", recording, model="cascade")
+    assert result.exit_code == 0
+    verdict = json.loads(result.stdout)
+    assert list(verdict) == CONTRACT_KEYS
+    assert verdict["model"]["name"] in ("small", "efficient")
+    failed = detect("--json", tmp_path / "none.wav", model="cascade")
+    assert (failed.exit_code, json.loads(failed.stdout)["error"]["code"]) == (1, "not_found")
+    refused = detect("--explain", recording, model="cascade")
+    assert refused.exit_code == 2
+    assert "name it in the place of cascade" in refused.stderr
+    unknown = detect("--threshold", "nowhere", recording, model="cascade")
+    assert unknown.exit_code == 2

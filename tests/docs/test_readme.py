@@ -67,6 +67,18 @@ def test_the_python_snippet_of_the_readme_gives_a_verdict(desk):
     assert names["verdict"].segments
 
 
+def test_the_snippets_on_streams_and_on_the_cascade_run_as_written(desk, capsys):
+    samples, _ = soundfile.read(desk / "interviews/one.wav", dtype="float32")
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/streaming.md").read_text(), re.DOTALL)
+    (desk / "stream.py").write_text(snippet)
+    names = runpy.run_path(str(desk / "stream.py"), init_globals={"packets": [samples[::2]]})
+    assert '"type": "provisional"' in capsys.readouterr().out
+    assert names["final"].verdict.label in {"bonafide", "spoof"}
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cascade.md").read_text(), re.DOTALL)
+    (desk / "cascade.py").write_text(snippet)
+    runpy.run_path(str(desk / "cascade.py"))
+
+
 def test_generated_parts_of_the_docs_are_as_the_code_would_write_them(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["generate.py", "--check"])
     main = runpy.run_path(str(ROOT / "docs/generate.py"))["main"]

@@ -32,7 +32,8 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings_in(folder: Path, model: Path, **given: Any) -> Settings:
     """Small: one decoder, one thread, the model that is made in no time, no limit on requests."""
-    values = {"threads": 1, "decoders": 1, "requests_per_minute": 0, "job_lease_seconds": 3.0, "model": str(model)}
+    values = {"threads": 1, "decoders": 1, "requests_per_minute": 0, "job_lease_seconds": 3.0}
+    values |= {"model": str(model), "stream_model": str(model)}
     return Settings(state_dir=folder, **{**values, **given})
 
 

@@ -189,6 +189,33 @@ def test_a_slow_body_is_408_and_the_sender_is_cut_off(live):
                 time.sleep(0.2)
 
 
+def test_who_ends_a_body_that_was_answered_early_may_ask_again(live):
+    """The connection is not cut off later, in the middle of another request."""
+    head = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 90000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", live.port)) as sock:
+        sock.settimeout(10)
+        sock.sendall(head + b"x" * 1_000)
+        assert answered(sock) == 415
+        sock.sendall(b"x" * 89_000)
+        begun = time.monotonic()
+        while time.monotonic() - begun < 3:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answered(sock) == 200
+            time.sleep(0.3)
+
+
+def answered(sock: socket.socket) -> int:
+    """The status of one answer, which is read to its end."""
+    text = b""
+    while not (found := re.search(rb"content-length: (\d+)\r\n.*?\r\n\r\n", text, re.DOTALL | re.IGNORECASE)) or (
+        len(text) < found.end() + int(found[1])
+    ):
+        part = sock.recv(4_000)
+        assert part, "it was cut off"
+        text += part
+    return int(text.split()[1])
+
+
 def test_headers_without_end_are_refused(live):
     with socket.create_connection(("127.0.0.1", live.port)) as sock:
         lines = b"".join(b"X-%d: y\r\n" % number for number in range(10_000))

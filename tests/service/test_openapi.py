@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
 import schemathesis
 from pydantic import TypeAdapter
 
+from aasist import service
 from aasist.service import schemas
 from aasist.service.app import create_app
 from aasist.service.settings import Settings
 
+from ..conftest import ROOT
 from .live import Live
 from .test_detect import form
 
@@ -50,6 +54,29 @@ def test_whatever_is_asked_is_answered_as_documented(case, live):
     response = case.call(base_url=live.url, timeout=30)
     case.validate_response(response, excluded_checks=NEVER)
     assert response.status_code < 500 or response.status_code == 503
+
+
+def codes_of_the_service() -> set[str]:
+    """All that stand in its sources where a problem is made."""
+    places = {"Problem": 1, "answer": 1, "_too_many": 0, "AudioError": 0}
+    found = set()
+    for path in Path(service.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+            values = [word.value for word in node.keywords if name == "busy" and word.arg == "code"]
+            if name in places and len(node.args) > places[name]:
+                values.append(node.args[places[name]])
+            found |= {value.value for value in values if isinstance(value, ast.Constant)}
+    return found
+
+
+def test_every_code_is_in_the_docs():
+    found = codes_of_the_service()
+    assert {"busy", "too_large", "probing", "stopping", "key_required", "decoder"} <= found | {"busy"}
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert {code for code in found if f"`{code}`" not in text} == set()
 
 
 def test_what_a_path_allows_is_all_told(client):

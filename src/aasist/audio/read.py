@@ -1,7 +1,7 @@
 """Any recording to mono blocks at 16 kHz, streamed, with every limit and every refusal in one place."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 import soxr
 
-from aasist.audio.container import ContainerDecoder
 from aasist.audio.decode import (
     MIN_SECONDS,
     DecodeClock,
@@ -83,7 +82,8 @@ def _first_that_decodes(
     """The first decoder that opens the file and gets samples out of it, with its first piece (None: no samples)."""
     reasons: list[str] = []
     opened: tuple[Decoder, Iterator[Piece], None] | None = None
-    for name, start in (("libsndfile", LibsndfileDecoder), ("FFmpeg", ContainerDecoder)):
+    for name, decoder_of in (("libsndfile", lambda: LibsndfileDecoder), ("FFmpeg", _ffmpeg)):
+        start = decoder_of()
         with clock, ExitStack() as attempt:
             try:
                 decoder: Decoder = start(guard)
@@ -101,6 +101,13 @@ def _first_that_decodes(
     if opened is not None:
         return opened
     raise AudioError("unreadable", f"not a recording that can be decoded ({'; '.join(reasons)})")
+
+
+def _ffmpeg() -> Callable[[GuardedFile], Decoder]:
+    """Imported for what libsndfile refuses alone: it takes as long to load as half of the other packages together."""
+    from aasist.audio.container import ContainerDecoder
+
+    return ContainerDecoder
 
 
 def _check_shape(piece: Piece, channel: int | None) -> None:

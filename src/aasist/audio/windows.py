@@ -76,7 +76,7 @@ class WindowPlacer:
     def unfinished(self) -> Window | None:
         """The window that is begun, as if the recording ended now: what there is of it, repeated; None where none is."""
         start = self._next_start()
-        return None if start is None or start >= self._end else self._cut(start)
+        return None if start is None else self._cut(start)
 
     def _place(self, *, final: bool) -> Iterator[Window]:
         while (start := self._next_start()) is not None:
@@ -99,7 +99,8 @@ class WindowPlacer:
         offset = int(speech.argmax()) if len(speech) else 0
         if not len(speech) or not speech[offset]:
             return None
-        return max(self._earliest, (first_chunk + offset) * CHUNK_SAMPLES - LEAD_SAMPLES)
+        start = max(self._earliest, (first_chunk + offset) * CHUNK_SAMPLES - LEAD_SAMPLES)
+        return start if start < self._end else None  # a recording may end within its last chunk
 
     def _speech_between(self, first: int, last: int) -> int:
         """Samples in speech chunks within [first, last) and within the recording."""

@@ -15,6 +15,7 @@ from aasist.errors import AasistError
 
 VERBS = {
     "detect": "Judge recordings: real or fake, and where.",
+    "stream": "Watch a call while it lasts: JSON events.",
     "evaluate": "Measure a model on a corpus: error rates with intervals, stress, report.",
     "metrics": "Error rates, costs and calibration of a score file.",
     "compare": "Is one score file better than another?",

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from aasist.cli.elsewhere import KEY_VARIABLE, elsewhere, refuse_theirs
 from aasist.cli.find import STANDARD_INPUT, Found, find
 from aasist.cli.options import MODEL_HELP, RuntimeOptions, runtime_options, threads_option
 from aasist.cli.output import JsonLines, require_output
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
     from aasist.cli.plot_explanation import WindowAttention
     from aasist.cli.rows import Rows
     from aasist.runtime.detector import Detector
+    from aasist.runtime.pipeline import Pipeline
+    from aasist.runtime.remote import RemoteDetector
     from aasist.runtime.verdict import Verdict
     from aasist.trials.explanation import Explanation
+
+CASCADE = "cascade"
+"""As `aasist.runtime.pipeline`, which --help is too quick to import."""
 
 
 class Threshold(click.ParamType[float | str]):
@@ -60,7 +66,7 @@ class Threshold(click.ParamType[float | str]):
     default="efficient",
     show_default=True,
     metavar="NAME|PATH",
-    help=MODEL_HELP,
+    help=f"{MODEL_HELP} cascade: small, and efficient where it is not sure.",
 )
 @runtime_options
 @click.option(
@@ -81,6 +87,13 @@ class Threshold(click.ParamType[float | str]):
 @click.option(
     "--max-bytes", type=click.IntRange(min=1), default=4 << 30, show_default=True, help="Refuse larger files."
 )
+@click.option("--server", metavar="URL", help="Have them judged by an 'aasist serve' there instead of here.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=f"Holds the API key for --server.  [default: what {KEY_VARIABLE} is set to]",
+)
 def detect(
     paths: tuple[str, ...],
     as_json: bool,
@@ -95,6 +108,8 @@ def detect(
     channel: int | None,
     max_seconds: float,
     max_bytes: int,
+    server: str | None,
+    key_file: Path | None,
 ) -> None:
     """Judge recordings: files, folders (recursively), patterns, or - for standard input.
 
@@ -104,6 +119,7 @@ def detect(
     its name. The verdicts themselves never change the exit code.
     """
     check(paths, output, model, timeline and not as_json, {"--max-seconds": max_seconds})
+    refuse_theirs(click.get_current_context(), server, key_file)
     from aasist.audio.read import ReadLimits
     from aasist.cli.rows import Rows
     from aasist.runtime.verdict import ModelIdentity, unjudged
@@ -113,16 +129,20 @@ def detect(
     with ExitStack() as stack:
         lines = stack.enter_context(JsonLines(output)) if output else None
         rows = stack.enter_context(Rows(as_json=as_json, timeline=timeline))
-        detector: Detector | AasistError
+        detector: Detector | Pipeline | RemoteDetector | AasistError
         try:
             if plot is not None:
                 from aasist.cli.plot import prepare_folder
 
                 prepare_folder(plot)
-            from aasist.runtime.detector import Detector
-
-            detector = Detector(
-                model, threshold=threshold, threads=threads, channel=channel, limits=limits, **running.given()
+            options: dict[str, Any] = {
+                "threshold": threshold,
+                "threads": threads,
+                "channel": channel,
+                **running.given(),
+            }
+            detector = (
+                elsewhere(server, key_file, limits) if server else opened(model, explain, limits=limits, **options)
             )
         except AasistError as error:
             refuse_unknown_point(error)
@@ -131,7 +151,7 @@ def detect(
             detector = error
         for number, (name, source) in enumerate(find(paths, max_bytes)):
             if isinstance(detector, AasistError):
-                identity = ModelIdentity(model, None, None)
+                identity = ModelIdentity(server or model, None, None)
                 verdict = unjudged(
                     name, detector, threshold=threshold if isinstance(threshold, float) else 0.0, model=identity
                 )
@@ -155,6 +175,19 @@ def detect(
             if not isinstance(source, str | AudioError):
                 source.close()
     click.get_current_context().exit(1 if failed else 0)
+
+
+def opened(model: str, explain: bool, **options: Any) -> Detector | Pipeline:
+    """A model, or the cascade of the shipped ones, with the options of `aasist.runtime.detector.Detector`."""
+    if model == CASCADE:
+        if explain:
+            raise click.UsageError("--explain tells what decided in one model: name it in the place of cascade")
+        from aasist.runtime.pipeline import Pipeline
+
+        return Pipeline(**options)
+    from aasist.runtime.detector import Detector
+
+    return Detector(model, **options)
 
 
 def refuse_unknown_point(error: AasistError) -> None:
@@ -183,7 +216,7 @@ def check(
     require_output(output, paths, model)
 
 
-def judge(detector: Detector, name: str, source: Found, rows: Rows) -> Verdict:
+def judge(detector: Detector | Pipeline | RemoteDetector, name: str, source: Found, rows: Rows) -> Verdict:
     """One recording's verdict under its own name; an error becomes part of it."""
     from aasist.runtime.verdict import unjudged
 
@@ -196,11 +229,14 @@ def judge(detector: Detector, name: str, source: Found, rows: Rows) -> Verdict:
         return unjudged(name, error, threshold=detector.threshold, model=detector.model)
 
 
-def explained(detector: Detector | AasistError, verdict: Verdict, source: Found, rows: Rows) -> tuple[Verdict, bool]:
+def explained(
+    detector: Detector | Pipeline | RemoteDetector | AasistError, verdict: Verdict, source: Found, rows: Rows
+) -> tuple[Verdict, bool]:
     """The verdict together with what decided, and False where that could not be found; it is said on stderr then."""
+    from aasist.runtime.detector import Detector
     from aasist.trials.explanation import ExplainedVerdict, explain
 
-    if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
+    if verdict.error is not None or isinstance(source, AudioError) or not isinstance(detector, Detector):
         return ExplainedVerdict.of(verdict, None), True
     try:
         with rows.progress(f"{verdict.path}: what decided") as report:
@@ -224,7 +260,7 @@ def explanation_of(verdict: Verdict) -> Explanation | None:
 
 
 def drawn(
-    detector: Detector | AasistError,
+    detector: Detector | Pipeline | RemoteDetector | AasistError,
     verdict: Verdict,
     source: Found,
     folder: Path,
@@ -235,11 +271,15 @@ def drawn(
     if verdict.error is not None or isinstance(source, AudioError) or isinstance(detector, AasistError):
         return True
     from aasist.cli.plot import draw
+    from aasist.runtime.detector import Detector
+    from aasist.runtime.remote import RemoteDetector
+
+    assert not isinstance(detector, RemoteDetector)  # refused with --plot
 
     explanation = explanation_of(verdict)
     try:
         attentions: tuple[WindowAttention, ...] = ()
-        if explanation is not None:
+        if explanation is not None and isinstance(detector, Detector):
             from aasist.cli.plot_explanation import attention_of
 
             attentions = attention_of(detector, source)

@@ -150,10 +150,12 @@ def bar(verdict: Verdict, cells: int = BAR_CELLS) -> str:
     """The segments along time, ``cells`` characters: what covers most of each cell's speech, if any."""
     duration = verdict.duration_seconds or 0.0
     out = []
+    # A service may tell labels only: then there is nothing to draw.
+    segments = [segment for segment in verdict.segments if segment.llr is not None]
     for cell in range(cells):
         start, end = cell * duration / cells, (cell + 1) * duration / cells
         covered = {True: 0.0, False: 0.0}
-        for segment in verdict.segments:
+        for segment in segments:
             covered[segment.llr < verdict.threshold] += max(0.0, min(end, segment.end) - max(start, segment.start))
         if covered[True] == covered[False] == 0.0:
             out.append(EMPTY_CELL)

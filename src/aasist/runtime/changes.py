@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-DRIFT_LLR = 0.5
+DRIFT_LLR = 1.0
 """Half of the least change that is looked for. Less is taken for the voice's own wandering."""
 
-THRESHOLD_LLR = 6.0
+THRESHOLD_LLR = 12.0
 """Sum of what the windows lie beyond the drift at which a change is sure."""
 
 MIN_BEFORE = 4

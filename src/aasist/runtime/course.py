@@ -26,8 +26,8 @@ from aasist.session import SAMPLE_RATE, Float32
 HOP_SAMPLES = SAMPLE_RATE // 2
 """The grid: what comes is looked at every half second, and windows start as far apart while speech lasts."""
 
-RECENT_CHUNKS = 9_375
-"""Levels and noise are those of the last five minutes."""
+RECENT_CHUNKS = 3_750
+"""Levels and noise are those of the last two minutes."""
 
 MOST_SEGMENTS, MOST_CHANGES = 256, 64
 """Kept for the verdict: the last ones."""
@@ -67,8 +67,9 @@ class Course:
 
     def push(self, samples: Float32) -> Iterator[Event]:
         """Take samples (n,); the events that they complete, to be exhausted before the next push."""
-        self._waiting.append(samples)
-        self._waiting_samples += len(samples)
+        if len(samples):
+            self._waiting.append(samples)
+            self._waiting_samples += len(samples)
         if self._waiting_samples < HOP_SAMPLES:
             return
         joined = np.concatenate(self._waiting)

@@ -38,7 +38,11 @@ def imported() -> ModuleType:
 @cache
 def core() -> Any:
     """OpenVINO's ``Core``, one a process: it holds the plugin of the processor."""
-    return imported().Core()
+    openvino = imported()
+    # What its binding knows of NumPy is made at the first array that it meets, behind a lock that is waited for with the
+    # interpreter's held: two threads that ran a model for the first time together waited for each other without end.
+    _ = openvino.Tensor(np.zeros(1, np.float32)).data
+    return openvino.Core()
 
 
 def has_bf16() -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,18 +22,17 @@ from aasist.runtime.models import DEFAULT_MODEL
 from aasist.runtime.runtimes import AUTO
 from aasist.runtime.verdict import Note, Span, Verdict, unjudged
 
-CASCADE = "cascade"
-"""What ``aasist detect --model`` calls it."""
-
 STAGES = ("small", DEFAULT_MODEL)
+Item = TypeVar("Item")
 Band = tuple[float, float]
 """llrs above the threshold, lowest and highest, at which a stage is not sure."""
 
-DOUBT: dict[tuple[str, ...], tuple[Band, ...]] = {STAGES: ((-1.0, 1.0),)}
+DOUBT: dict[tuple[str, ...], tuple[Band, ...]] = {STAGES: ((-0.75, 1.0),)}
 """Stages -> the band of each but the last, measured: docs/cascade-table.md, by benchmarks/cascade.py."""
 
-EVERY = 2
-"""The first model hears every second window: windows overlap by a quarter, so no more than 2 s of speech go unheard at a time."""
+EVERY = 1
+"""The first model hears every window. Of every second one (and the last) it takes half as long, and a stretch of up to 2 s of speech
+at a time goes unheard."""
 
 KEPT_BYTES = 64 << 20
 """Windows kept for the next stage (259 of 4 s, 13 minutes of speech); a longer recording is read again instead."""
@@ -41,8 +41,8 @@ KEPT_BYTES = 64 << 20
 class Pipeline:
     """Detectors in a row, called as one `Detector`; ``Verdict.model`` says which of them decided.
 
-    The recording is decoded and searched for speech once. Its windows, of the first stage one in ``every``, are scored by the
-    first model; where its llr less the threshold lies within the stage's band of ``doubt``, all windows by the next. What cannot
+    The recording is decoded and searched for speech once. Its windows, or one in ``every`` and the last, are scored by the first
+    model; where its llr less the threshold lies within the stage's band of ``doubt``, all windows by the next. What cannot
     be decided whatever the score (silence, clipping, noise, too little speech) goes no further. Segments change sides with
     hysteresis.
 
@@ -104,7 +104,9 @@ class Pipeline:
             spans: list[Span] = []
             for number, detector in enumerate(self.detectors):
                 if number == 0:
-                    heard, spans = self._listened(detector, source, lambda all_: self._some(all_, kept), progress)
+                    heard, spans = self._listened(
+                        detector, source, lambda windows: some(kept.all_of(windows), self.every), progress
+                    )
                 elif kept.whole_for(self.detectors[0], detector):
                     spans = _scored(detector, kept.windows, None)
                 else:
@@ -137,11 +139,6 @@ class Pipeline:
             return source
         return stack.enter_context(spool(source, self.limits))
 
-    def _some(self, windows: Iterable[Window], kept: _Kept) -> Iterator[Window]:
-        for window in windows:
-            if kept.add(window) % self.every == 0:
-                yield window
-
     def _listened(
         self,
         detector: Detector,
@@ -162,6 +159,19 @@ class Pipeline:
         return listener.summary, spans
 
 
+def some(items: Iterable[Item], every: int) -> Iterator[Item]:
+    """The first of each ``every`` items in a row, and the last."""
+    left_out: Item | None = None
+    for number, item in enumerate(items):
+        if number % every == 0:
+            left_out = None
+            yield item
+        else:
+            left_out = item
+    if left_out is not None:
+        yield left_out
+
+
 class _Kept:
     """The windows of a recording, while they fit into `KEPT_BYTES`."""
 
@@ -170,15 +180,16 @@ class _Kept:
         self.count = 0
         self._bytes = 0
 
-    def add(self, window: Window) -> int:
-        """Keep a window; its number, from 0."""
-        self._bytes += window.samples.nbytes
-        if self._bytes <= KEPT_BYTES:
-            self.windows.append(window)
-        else:
-            self.windows.clear()
-        self.count += 1
-        return self.count - 1
+    def all_of(self, windows: Iterable[Window]) -> Iterator[Window]:
+        """The windows, kept as they pass."""
+        for window in windows:
+            self.count += 1
+            self._bytes += window.samples.nbytes
+            if self._bytes <= KEPT_BYTES:
+                self.windows.append(window)
+            else:
+                self.windows.clear()
+            yield window
 
     def whole_for(self, first: Detector, other: Detector) -> bool:
         """Whether ``other`` would place the windows that were kept of ``first``, and all are there."""

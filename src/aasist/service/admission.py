@@ -93,6 +93,15 @@ class Admission:
                 bucket.wait(now, 0.0)
                 bucket.level -= seconds
 
+    def streamed(self, principal: Principal, seconds: float) -> None:
+        """Count audio of a live stream as it comes. `Problem` 429 where it is too much: a stream has no next request."""
+        self.audio(principal, seconds)
+        with self._lock:
+            now = self._clock()
+            bucket = self._account(principal, now).audio
+            if bucket is not None and (wait := bucket.wait(now, 0.0)) > 0:
+                raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
+
     def likeness(self, principal: Principal, several: tuple[Bits, ...]) -> None:
         """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind.
 

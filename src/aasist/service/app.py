@@ -16,11 +16,18 @@ from aasist.service import problems, schemas
 from aasist.service.guards import Guards
 from aasist.service.logs import LOG
 from aasist.service.page import page_router
-from aasist.service.routes import detect, health, jobs, models, verdicts
+from aasist.service.routes import detect, health, jobs, models, streams, verdicts
 from aasist.service.service import Service
 from aasist.service.settings import Settings
 
-ROUTERS: tuple[APIRouter, ...] = (detect.router, jobs.router, verdicts.router, models.router, health.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    detect.router,
+    jobs.router,
+    verdicts.router,
+    streams.router,
+    models.router,
+    health.router,
+)
 """One a file; what is added to them is served."""
 
 ABOUT = """Tells recorded human speech from synthetic, converted or cloned speech. A score is evidence, not proof.
@@ -42,8 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = Service(settings)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(page_router())
-    problems.install(app, ROUTERS)
+    page = page_router()
+    app.include_router(page)
+    problems.install(app, (*ROUTERS, page))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -27,3 +27,31 @@ def _coarse(scored: dict[str, Any], detail: Detail) -> dict[str, float | None]:
         return {"llr": None, "score": None}
     llr = float(round(scored["llr"]))
     return {"llr": llr, "score": round(score_of(llr), 2)}
+
+
+_LLRS = ("llr", "llr_before", "llr_after")
+
+
+def coarsened_event(document: dict[str, Any], detail: Detail) -> dict[str, Any] | None:
+    """The JSON object of a stream's event -> what is sent of it; None: nothing, since it is all numbers.
+
+    Change points stay, without their numbers: that somebody else speaks is heard anyway.
+    """
+    if detail == "full":
+        return document
+    if document["type"] == "final":
+        changes = [_coarse_event(change, detail) for change in document["changes"]]
+        return {**coarsened(document, detail), "changes": changes}
+    return None if detail == "label" and document["type"] == "window" else _coarse_event(document, detail)
+
+
+def _coarse_event(document: dict[str, Any], detail: Detail) -> dict[str, Any]:
+    coarse = {name: _rounded(document[name], detail) for name in _LLRS if name in document}
+    if "score" in document:
+        llr = coarse["llr"]
+        coarse["score"] = None if llr is None else round(score_of(llr), 2)
+    return {**document, **coarse}
+
+
+def _rounded(llr: float | None, detail: Detail) -> float | None:
+    return None if detail == "label" or llr is None else float(round(llr))

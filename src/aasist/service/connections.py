@@ -7,7 +7,7 @@ import json
 from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from aasist.service.problems import MEDIA_TYPE, as_values
 
@@ -51,7 +51,12 @@ class Connection(H11Protocol):
         """Answered; who goes on sending is cut off."""
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
-            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+            self.loop.call_later(LINGER_SECONDS, self._still_sending, self.cycle)
+
+    def _still_sending(self, cycle: RequestResponseCycle) -> None:
+        """One that came to the end of its body is good for the next request, which must not be cut off."""
+        if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(self.header_seconds, self._too_slow)

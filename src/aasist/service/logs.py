@@ -42,3 +42,9 @@ def start_logging() -> None:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = False
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_no_addresses)
+
+
+def _no_addresses(record: logging.LogRecord) -> bool:
+    """uvicorn notes WebSockets in the wrong log, with who asked and for what; ours has a line for each."""
+    return '"WebSocket ' not in str(record.msg)

@@ -35,6 +35,13 @@ class Metrics:
         self.webhooks = Counter("aasist_webhooks", "Attempts to deliver a webhook.", ["outcome"], registry=registry)
         self.windows = Counter("aasist_windows", "Windows scored.", registry=registry)
         self.run_seconds = Histogram("aasist_run_seconds", "Of the model.", buckets=_SECONDS, registry=registry)
+        self.streams_ended = Counter("aasist_streams_ended", "Live streams that ended.", ["outcome"], registry=registry)
+        self.stream_delay = Histogram(
+            "aasist_stream_delay_seconds",
+            "From audio of a live stream to its events.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self.in_flight = self._gauge("aasist_uploads_in_flight", "Uploads being received or judged.")
         self.waiting = self._gauge("aasist_runs_waiting", "Runs that wait for the model.")
         self.streams = self._gauge("aasist_streams", "Live streams.")

@@ -77,14 +77,25 @@ def answer(status: int, code: str, detail: str, headers: Mapping[str, str] | Non
 def answer_to(error: AasistError) -> Response:
     """The response to what was raised."""
     headers: dict[str, str] = {}
-    if isinstance(error, Problem) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after + 0.5)))
+    if (wait := retry_after_of(error)) is not None:
+        headers["Retry-After"] = str(wait)
     status = status_of(error)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="aasist"'
-    # What a model's file or the database says may hold paths of the server: it goes to the log and no further.
-    said = error.message if status != 500 else "the service failed on this; its log says how"
-    return answer(status, error.code, said, headers)
+    return answer(status, error.code, detail_of(error), headers)
+
+
+def retry_after_of(error: AasistError) -> int | None:
+    """Whole seconds, where it is worth coming again."""
+    if isinstance(error, Problem) and error.retry_after is not None:
+        return max(1, round(error.retry_after + 0.5))
+    return None
+
+
+def detail_of(error: AasistError) -> str:
+    """What is said of it outside. What a model's file or the database says may hold paths of the server: it goes to the log and
+    no further."""
+    return error.message if status_of(error) != 500 else "the service failed on this; its log says how"
 
 
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,6 +107,9 @@ class Job(Closed):
     webhook: Literal["pending", "delivered", "given_up"] | None = Field(description="Null where none was asked for.")
 
 
+Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="95 % interval.")]
+
+
 class Point(Closed):
     """A threshold on llr, the rule that chose it, and its error rates, from 0 to 1, on the recordings it was chosen on."""
 
@@ -114,16 +117,16 @@ class Point(Closed):
     threshold: float
     rule: str
     miss: float = Field(description="Of bona fide rejected.")
-    miss_interval: tuple[float, float] = Field(description="95 %.")
+    miss_interval: Interval
     false_acceptance: float = Field(description="Of spoofs accepted.")
-    false_acceptance_interval: tuple[float, float] = Field(description="95 %.")
+    false_acceptance_interval: Interval
 
 
-class TestFigures(Closed):
+class TestedOn(Closed):
     """How the model did on recordings of sources that it was not trained on; error rates from 0 to 1."""
 
     eer: float
-    eer_95: tuple[float, float] = Field(description="95 % interval.")
+    eer_95: Interval
     within_source: float = Field(description="The mean over sources of the EER within each.")
     bonafide: int
     spoof: int
@@ -143,7 +146,7 @@ class Model(Closed):
     threshold: float | None = Field(description="On llr, of this service; null where the model is not serving.")
     operating_point: str | None = Field(description="What the threshold stands for, where it is the model's own.")
     points: list[Point]
-    test: TestFigures | None
+    test: TestedOn | None
 
 
 class Models(Closed):

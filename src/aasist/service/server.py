@@ -22,6 +22,8 @@ from aasist.service.metrics import SHARED
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
 
+UNTAKEN_MILLISECONDS = 60_000
+
 
 def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; what was accepted is answered first, within ``drain_seconds``.
@@ -39,6 +41,7 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
             "NAME', or listen on 127.0.0.1, or let everyone in with --insecure",
         )
     open_model(settings.model, threads=1, runtime=settings.runtime, precision=settings.precision)
+    open_model(settings.stream_model, threads=1, runtime=settings.runtime)
     with bound(settings) as sock:
         say(announcement(settings, sock.getsockname()[1]))
         config = uvicorn.Config(
@@ -49,6 +52,9 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
             workers=settings.workers,
             http=limited(settings.header_seconds, settings.max_connections),
             h11_max_incomplete_event_size=settings.header_bytes,
+            # Somewhat more than is allowed comes through, so that it can be refused in words. Audio hardly deflates.
+            ws_max_size=2 * settings.stream_frame_bytes,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=settings.drain_seconds,
             log_config=None,
             access_log=False,
@@ -82,6 +88,8 @@ def bound(settings: Settings) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by connections: who takes no byte of an answer, or of a stream's events, for so long is cut off.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MILLISECONDS)
         sock.bind((host, settings.port))
         sock.set_inheritable(True)
     except (OSError, UnicodeError) as error:

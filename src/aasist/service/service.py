@@ -18,9 +18,11 @@ from aasist.service.keys import Doorkeeper, Principal
 from aasist.service.ledger import Ledger
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
+from aasist.service.notices import Notifier
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
+from aasist.service.streams import Streams
 
 
 class Service:
@@ -31,6 +33,8 @@ class Service:
     doorkeeper: Doorkeeper
     ledger: Ledger
     jobs: Jobs
+    streams: Streams
+    notifier: Notifier
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -45,6 +49,8 @@ class Service:
         self.store = await anyio.to_thread.run_sync(Store, settings)
         self.doorkeeper = Doorkeeper(self.store.keys, required=settings.keys_required, anonymous_detail=settings.detail)
         self.judge = await anyio.to_thread.run_sync(lambda: Judge(settings, on_run=self.metrics.on_run))
+        self.streams = await anyio.to_thread.run_sync(lambda: Streams(settings, on_run=self.metrics.on_run))
+        self.notifier = Notifier(settings, self.metrics)
         self.ledger = Ledger(self.store, settings)
         self.jobs = Jobs(settings, self.store, self.judge, self.ledger, self.admission, self.metrics)
         self._flushing = asyncio.create_task(self.ledger.run())
@@ -57,6 +63,8 @@ class Service:
         self.ready, self.admission.stopping = False, True
         await self.jobs.stop()
         await anyio.to_thread.run_sync(self.judge.close)
+        await anyio.to_thread.run_sync(self.streams.close)
+        await anyio.to_thread.run_sync(self.notifier.close)
         if self._flushing is not None:
             self._flushing.cancel()
         await self.ledger.flush()
@@ -89,13 +97,16 @@ def address_of(connection: HTTPConnection) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
-async def authenticate(connection: HTTPConnection, scope: str | None) -> Principal:
-    """Who asks, with the right to ``scope``; counted as one request. `Problem` 401, 403 or 429."""
+async def authenticate(connection: HTTPConnection, scope: str | None, *, authorization: str | None = None) -> Principal:
+    """Who asks, with the right to ``scope``; counted as one request. `Problem` 401, 403 or 429.
+
+    ``authorization`` stands for the header where that could not be sent.
+    """
     service = service_of(connection)
     address = address_of(connection)
     try:
         principal = await anyio.to_thread.run_sync(
-            service.doorkeeper.principal, connection.headers.get("authorization"), address
+            service.doorkeeper.principal, connection.headers.get("authorization", authorization), address
         )
     except Problem:
         service.admission.request(Principal(None, address, frozenset(), "label"))

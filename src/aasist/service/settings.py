@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,9 @@ from aasist.errors import AasistError
 ENV_PREFIX = "AASIST_"
 FILE_VARIABLE = "AASIST_SETTINGS"
 """Names the settings file where no option does."""
+
+_FILE: ContextVar[str | None] = ContextVar("_FILE", default=None)
+"""While settings are read: the file that an option names."""
 
 SECRET = {"database", "secret"}
 """Fields that are shown in part or not at all."""
@@ -107,6 +111,14 @@ class Settings(BaseSettings):
     audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
     streams: int = Field(10, ge=0, description="Live streams at a time, by key or address.")
     max_streams: int = Field(50, ge=0, description="And of all together, by process.")
+    stream_model: str = Field(
+        "small", description="Listens to live streams: a shipped model, or the path of a model file."
+    )
+    stream_threads: int | None = Field(None, ge=1, description="That listen, by process; unset: its share of threads.")
+    stream_first_seconds: float = Field(10.0, gt=0, description="For a stream to say who and what it is.")
+    stream_idle_seconds: float = Field(30.0, gt=0, description="A stream of which nothing comes for so long is over.")
+    stream_max_seconds: float = Field(14_400.0, gt=0, description="Of audio in one stream.")
+    stream_frame_bytes: int = Field(65_536, ge=1_024, le=1 << 20, description="Of one message of a stream.")
     detail: Detail = Field("full", description="What those without a key see: full, rounded or label.")
     probe_limit: int = Field(
         20, ge=0, description="Near-identical recordings in probe_seconds that are answered at once."
@@ -144,7 +156,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = os.environ.get(FILE_VARIABLE)
+        file = _FILE.get() or os.environ.get(FILE_VARIABLE)
         sources = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls, Path(file))) if file else sources
 
@@ -204,11 +216,10 @@ def _quoted(value: object) -> str:
 
 def read_settings(file: Path | None = None, **given: Any) -> Settings:
     """From ``given`` (None: not given), the environment and the file; `AasistError` ``settings`` says which is wrong."""
-    if file is not None:
-        os.environ[FILE_VARIABLE] = str(file)
-    path = os.environ.get(FILE_VARIABLE)
+    path = str(file) if file is not None else os.environ.get(FILE_VARIABLE)
     if path and not Path(path).is_file():
         raise AasistError("settings", f"no settings file {path!r}: name one that exists, or none")
+    named = _FILE.set(path)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -222,3 +233,5 @@ def read_settings(file: Path | None = None, **given: Any) -> Settings:
         raise AasistError("settings", f"settings: {where}{reason}") from None
     except ValueError as error:  # the file is not TOML
         raise AasistError("settings", f"settings: {path}: {error}") from None
+    finally:
+        _FILE.reset(named)

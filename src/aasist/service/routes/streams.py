@@ -1,0 +1,24 @@
+"""``WS /v1/stream`` and ``WS /v1/stream/twilio``: verdicts on calls while they last."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.websockets import WebSocket
+
+from aasist.service.dialects import Plain
+from aasist.service.live import Conversation
+from aasist.service.telephony import Twilio
+
+router = APIRouter()
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """A JSON message that says what comes, binary messages of samples, events back."""
+    await Conversation(socket, Plain()).run()
+
+
+@router.websocket("/v1/stream/twilio")
+async def twilio(socket: WebSocket) -> None:
+    """Twilio's media frames."""
+    await Conversation(socket, Twilio()).run()
