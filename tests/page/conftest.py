@@ -62,13 +62,8 @@ def serve(folder: Path, **given: object) -> Served:
     from aasist.service.app import create_app
     from aasist.service.settings import Settings
 
-    from .live import add_stream
-
     values = {"model": "small", "threads": 1, "decoders": 1, "requests_per_minute": 0, "probe_limit": 0}
-    app = create_app(Settings(state_dir=folder, **{**values, **given}))
-    if not any(getattr(route, "path", None) == "/v1/stream" for route in app.routes):
-        add_stream(app)
-    return Served(app)
+    return Served(create_app(Settings(state_dir=folder, **{**values, **given})))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 
 from playwright.sync_api import expect
 
+from aasist.service.keys import new_key
+
 from .conftest import until
 
 
@@ -54,6 +56,21 @@ def test_listening_live_shows_a_running_score_and_ends_in_a_verdict(page):
     expect(page.locator(".report")).to_have_count(1)
     expect(page.get_by_role("article")).to_contain_text("live from the microphone")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()  # what was heard is in this tab still
+
+
+def test_a_server_with_keys_is_listened_to_with_one(open_page, made_to_measure):
+    guarded = made_to_measure(host="0.0.0.0", allowed_hosts=("127.0.0.1",))
+    key, stored = new_key("of the page")
+    guarded.service.store.keys.add(stored)
+    page = open_page(guarded)
+    page.get_by_role("button", name="Listen live").click()
+    expect(page.locator("#key-why")).to_be_attached()
+    expect(page.locator("#microphone")).to_be_hidden()
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Use this key").click()  # and it goes on where it was asked
+    expect(page.locator("#microphone .sentence")).to_contain_text("Running score after")
+    page.get_by_role("button", name="Stop", exact=True).last.click()
+    expect(page.locator(".report")).to_have_count(1)
 
 
 def test_changes_errors_and_closing_of_the_stream_are_told(page):
