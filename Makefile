@@ -7,7 +7,7 @@ DEV := .venv
 export PIP_CONSTRAINT := constraints.txt
 SOURCES := pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
 
-.PHONY: detect test lint docs bench soak clean
+.PHONY: detect test lint docs page bench soak clean
 
 detect: $(LIGHT)/.installed  ## judge FILES (default: the examples) with the light install
 	$(LIGHT)/bin/aasist detect $(FILES)
@@ -25,6 +25,9 @@ bench: $(DEV)/.installed  ## the tables of speed, on a quiet machine
 	for table in speed linear metrics training_step augmentation graph training_data stream; do \
 		$(DEV)/bin/python benchmarks/$$table.py || exit 1; done
 	$(DEV)/bin/python docs/generate.py
+
+page:  ## build the page that the service shows, from web/ into the package
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 soak: $(DEV)/.installed  ## heavy loads on the service, on a quiet machine
 	AASIST_HOSTILE_UPLOADS=1000 AASIST_KILLED_JOBS=200 AASIST_SCHEMA_EXAMPLES=500 \

@@ -15,6 +15,7 @@ from aasist.errors import AasistError
 from aasist.service import problems, schemas
 from aasist.service.guards import Guards
 from aasist.service.logs import LOG
+from aasist.service.page import page_router
 from aasist.service.routes import detect, health, jobs, models, streams, verdicts
 from aasist.service.service import Service
 from aasist.service.settings import Settings
@@ -48,7 +49,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = Service(settings)
     for router in ROUTERS:
         app.include_router(router)
-    problems.install(app, ROUTERS)
+    page = page_router()
+    app.include_router(page)
+    problems.install(app, (*ROUTERS, page))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,15 +107,46 @@ class Job(Closed):
     webhook: Literal["pending", "delivered", "given_up"] | None = Field(description="Null where none was asked for.")
 
 
+Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="95 % interval.")]
+
+
+class Point(Closed):
+    """A threshold on llr, the rule that chose it, and its error rates, from 0 to 1, on the recordings it was chosen on."""
+
+    name: str
+    threshold: float
+    rule: str
+    miss: float = Field(description="Of bona fide rejected.")
+    miss_interval: Interval
+    false_acceptance: float = Field(description="Of spoofs accepted.")
+    false_acceptance_interval: Interval
+
+
+class TestedOn(Closed):
+    """How the model did on recordings of sources that it was not trained on; error rates from 0 to 1."""
+
+    eer: float
+    eer_95: Interval
+    within_source: float = Field(description="The mean over sources of the EER within each.")
+    bonafide: int
+    spoof: int
+    systems: int
+
+
 class Model(Closed):
     """A model that is shipped, or the one that this service judges with."""
 
     name: str
     serving: bool
+    version: str | None
     sha256: str | None
     precision: str | None
     summary: str | None
     licence: str | None
+    threshold: float | None = Field(description="On llr, of this service; null where the model is not serving.")
+    operating_point: str | None = Field(description="What the threshold stands for, where it is the model's own.")
+    points: list[Point]
+    test: TestedOn | None
 
 
 class Models(Closed):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.responses import JSONResponse, Response
 
+from aasist.runtime.detector import Detector
 from aasist.runtime.models import shipped
 from aasist.service import schemas
 from aasist.service.keys import Principal
@@ -19,18 +21,41 @@ router = APIRouter(tags=["service"])
 @router.get("/v1/models", summary="The models", response_model=schemas.Models, responses=problems())
 async def models(service: Running, principal: Annotated[Principal, Depends(Admitted())]) -> Response:
     """Those that are shipped, and the one that this service judges with."""
-    serving = service.judge.detector.model
-    rows = [
-        _model(name, facts["sha256"], facts["precision"], facts, serving=facts["sha256"] == serving.sha256)
-        for name, facts in shipped().items()
-    ]
+    detector = service.judge.detector
+    rows = []
+    for name, facts in shipped().items():
+        serving = facts["sha256"] == detector.model.sha256
+        rows.append({**_shipped(name, facts), **(_serving(detector) if serving else NOT_SERVING)})
     if not any(row["serving"] for row in rows):
-        rows.insert(0, _model(serving.name, serving.sha256, serving.precision, {}, serving=True))
+        rows.insert(0, {**_own(detector), **_serving(detector)})
     return JSONResponse({"models": rows})
 
 
-def _model(
-    name: str, sha256: str | None, precision: str | None, facts: dict[str, Any], *, serving: bool
-) -> dict[str, Any]:
-    about = {"summary": facts.get("summary"), "licence": facts.get("licence")}
-    return {"name": name, "serving": serving, "sha256": sha256, "precision": precision, **about}
+NOT_SERVING: dict[str, Any] = {"serving": False, "threshold": None, "operating_point": None}
+
+
+def _serving(detector: Detector) -> dict[str, Any]:
+    """The threshold in use, and what its model's notes say of it; nothing where the settings chose another."""
+    own = detector.threshold == detector.notes.threshold
+    point = detector.notes.operating_point or None
+    return {"serving": True, "threshold": detector.threshold, "operating_point": point if own else None}
+
+
+def _shipped(name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    keys = ("version", "sha256", "precision", "summary", "licence", "points")
+    return {"name": name, **{key: facts.get(key) for key in keys}, "test": facts.get("figures", {}).get("test")}
+
+
+def _own(detector: Detector) -> dict[str, Any]:
+    """A model of whoever serves: what its notes say, with no figures of ours."""
+    notes, model = detector.notes, detector.model
+    about = {"version": notes.version, "summary": notes.training or None, "licence": notes.licence or None}
+    points = [asdict(point) for point in notes.points]
+    return {
+        "name": model.name,
+        "sha256": model.sha256,
+        "precision": model.precision,
+        **about,
+        "points": points,
+        "test": None,
+    }
