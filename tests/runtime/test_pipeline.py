@@ -125,9 +125,9 @@ def test_a_recording_is_read_once_while_its_windows_fit(
     cascade: Make, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
-    reads = pipeline_module.open_audio
+    reads = detector_module.open_audio
     monkeypatch.setattr(
-        pipeline_module, "open_audio", lambda *given, **options: opened.append(given) or reads(*given, **options)
+        detector_module, "open_audio", lambda *given, **options: opened.append(given) or reads(*given, **options)
     )
     pipeline = cascade(always(0.0), always(0.5), doubt=BAND)
     once = pipeline.detect(recording)

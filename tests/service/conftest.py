@@ -30,7 +30,7 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def settings_in(folder: Path, model: Path, **given: Any) -> Settings:
+def settings_in(folder: Path, model: Path | str, **given: Any) -> Settings:
     """Small: one decoder, one thread, the model that is made in no time, no limit on requests."""
     values = {"threads": 1, "decoders": 1, "requests_per_minute": 0, "job_lease_seconds": 3.0}
     values |= {"model": str(model), "stream_model": str(model)}
@@ -42,7 +42,7 @@ def settings(tmp_path: Path, loudness_onnx: Path) -> Callable[..., Settings]:
     """Makes settings with a fresh folder."""
 
     def make(**given: Any) -> Settings:
-        return settings_in(tmp_path / "state", loudness_onnx, **given)
+        return settings_in(tmp_path / "state", given.pop("model", loudness_onnx), **given)
 
     return make
 

@@ -45,8 +45,8 @@ def waiting(batcher: Batcher, count: int) -> None:
 
 @pytest.mark.parametrize(("lanes", "most"), [(1, 1), (2, 1), (2, 4), (3, 16)])
 def test_each_request_gets_the_logits_of_its_own_windows(lanes, most):
-    batcher = Batcher(Doubling(), lanes=lanes, most=most, wait_seconds=0.002)
-    sessions = batcher.session(), batcher.session(later=True)
+    batcher, session = Batcher(lanes=lanes, most=most, wait_seconds=0.002), Doubling()
+    sessions = batcher.session(session), batcher.session(session, later=True)
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(sessions[n % 2].run, window(n, 1 + n % 3)) for n in range(14, 214)]
         for n, future in enumerate(futures, 14):
@@ -56,10 +56,10 @@ def test_each_request_gets_the_logits_of_its_own_windows(lanes, most):
 
 def test_a_run_takes_no_more_than_its_share_and_no_more_than_it_may():
     session = Doubling()
-    batcher = Batcher(session, lanes=1, most=4)
+    batcher = Batcher(lanes=1, most=4)
     session.gate.clear()
     with ThreadPoolExecutor(12) as pool:
-        futures = [pool.submit(batcher.session().run, window(n)) for n in range(11)]
+        futures = [pool.submit(batcher.session(session).run, window(n)) for n in range(11)]
         waiting(batcher, 7)
         session.gate.set()
         for future in futures:
@@ -71,12 +71,15 @@ def test_a_run_takes_no_more_than_its_share_and_no_more_than_it_may():
 
 def test_a_window_that_fails_fails_its_own_request_only():
     session = Doubling()
-    batcher = Batcher(session, lanes=1, most=8)
+    batcher = Batcher(lanes=1, most=8)
     session.gate.clear()
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(batcher.session().run, window(1))
+        first = pool.submit(batcher.session(session).run, window(1))
         time.sleep(0.05)
-        bad, good = pool.submit(batcher.session().run, window(13)), pool.submit(batcher.session().run, window(2))
+        bad, good = (
+            pool.submit(batcher.session(session).run, window(13)),
+            pool.submit(batcher.session(session).run, window(2)),
+        )
         waiting(batcher, 2)
         session.gate.set()
         assert first.result(10)[0, 0] == 1
@@ -86,17 +89,34 @@ def test_a_window_that_fails_fails_its_own_request_only():
     batcher.close()
 
 
+def test_windows_of_two_models_are_in_no_run_together():
+    one, other = Doubling(), Doubling()
+    batcher = Batcher(lanes=1, most=8)
+    one.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(batcher.session(one).run, window(0))]
+        time.sleep(0.05)
+        for n in range(1, 7):
+            futures.append(pool.submit(batcher.session((one, other)[n % 2]).run, window(n)))
+            waiting(batcher, n)
+        one.gate.set()
+        assert [future.result(10)[0, 0] for future in futures] == list(range(7))
+    assert sorted(one.order) == [0, 2, 4, 6]
+    assert sorted(other.order) == [1, 3, 5]
+    batcher.close()
+
+
 def test_jobs_wait_for_those_who_wait_but_not_for_ever():
     session = Doubling()
-    batcher = Batcher(session, lanes=1)
+    batcher = Batcher(lanes=1)
     session.gate.clear()
     with ThreadPoolExecutor(20) as pool:
-        pool.submit(batcher.session().run, window(1))
+        pool.submit(batcher.session(session).run, window(1))
         time.sleep(0.05)
         for _ in range(4):
-            pool.submit(batcher.session(later=True).run, window(100))
+            pool.submit(batcher.session(session, later=True).run, window(100))
         for _ in range(8):
-            pool.submit(batcher.session().run, window(2))
+            pool.submit(batcher.session(session).run, window(2))
         waiting(batcher, 12)
         session.gate.set()
     jobs = [turn for turn, value in enumerate(session.order) if value == 100]
@@ -108,9 +128,9 @@ def test_jobs_wait_for_those_who_wait_but_not_for_ever():
 
 
 def test_closed_it_finishes_what_waits_and_refuses_what_comes():
-    batcher = Batcher(Doubling(), lanes=2)
-    assert batcher.session().run(window(3)).shape == (1, 2)
+    session, batcher = Doubling(), Batcher(lanes=2)
+    assert batcher.session(session).run(window(3)).shape == (1, 2)
     batcher.close()
     with pytest.raises(Problem) as caught:
-        batcher.session().run(window(3))
+        batcher.session(session).run(window(3))
     assert caught.value.status == 503

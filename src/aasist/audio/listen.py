@@ -1,6 +1,7 @@
 """From an open recording to the windows a model scores, and what was heard on the way."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,6 +36,14 @@ class Listening(Protocol):
     @property
     def summary(self) -> Heard:
         """What was heard; only once every window was taken."""
+        ...
+
+
+class Listen(Protocol):
+    """Listens to one recording from its beginning, each time that it is called."""
+
+    def __call__(self, window_samples: int, hop_samples: int) -> AbstractContextManager[Listening]:
+        """With windows of so many samples at 16 kHz, so far apart."""
         ...
 
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from aasist.runtime.verdict import Verdict
     from aasist.trials.explanation import Explanation
 
-CASCADE = "cascade"
-"""As `aasist.runtime.pipeline`, which --help is too quick to import."""
-
 
 class Threshold(click.ParamType[float | str]):
     """A finite number, or the name of an operating point, which the model must know."""
@@ -179,15 +176,11 @@ def detect(
 
 def opened(model: str, explain: bool, **options: Any) -> Detector | Pipeline:
     """A model, or the cascade of the shipped ones, with the options of `aasist.runtime.detector.Detector`."""
-    if model == CASCADE:
-        if explain:
-            raise click.UsageError("--explain tells what decided in one model: name it in the place of cascade")
-        from aasist.runtime.pipeline import Pipeline
+    from aasist.runtime.pipeline import CASCADE, judge_of
 
-        return Pipeline(**options)
-    from aasist.runtime.detector import Detector
-
-    return Detector(model, **options)
+    if explain and model == CASCADE:
+        raise click.UsageError("--explain tells what decided in one model: name it in the place of cascade")
+    return judge_of(model, **options)
 
 
 def refuse_unknown_point(error: AasistError) -> None:

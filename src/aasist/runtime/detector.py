@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aasist.audio.listen import Heard, Listener, Listening
+from aasist.audio.listen import Heard, Listen, Listener, Listening
 from aasist.audio.read import ReadLimits, Source, open_audio
 from aasist.audio.windows import Window
 from aasist.errors import AasistError, ModelError
@@ -80,25 +82,35 @@ class Detector:
         ``progress`` is called with the seconds of audio judged so far. Raises ``AudioError`` where the recording cannot
         be judged at all, ``ModelError`` where the model fails on it.
         """
-        with open_audio(source, channel=self.channel, limits=self.limits) as reader:
-            listener = Listener(
-                reader,
-                window_samples=self.notes.window_samples,
-                hop_samples=self.notes.hop_samples,
-                threads=self.threads,
-            )
-            return self.judge(listener, name_of(source), progress=progress)
+        return self.judge(partial(self.listening_to, source), name_of(source), progress=progress)
 
-    def judge(self, recording: Listening, name: str, *, progress: Callable[[float], None] | None = None) -> Verdict:
-        """Judge what is being listened to, wherever that is done, with windows and hop of ``notes``; raises as `detect`."""
-        windows: list[Span] = []
-        for spans in self.scored(recording):
-            windows += spans
-            if progress is not None:
-                progress(windows[-1].end)
+    @contextmanager
+    def listening_to(self, source: Source, window_samples: int, hop_samples: int) -> Iterator[Listening]:
+        """A source while it is open, with the detector's channel, limits and threads."""
+        with open_audio(source, channel=self.channel, limits=self.limits) as reader:
+            yield Listener(reader, window_samples=window_samples, hop_samples=hop_samples, threads=self.threads)
+
+    def judge(self, listen: Listen, name: str, *, progress: Callable[[float], None] | None = None) -> Verdict:
+        """Judge what ``listen`` listens to, wherever that is done; raises as `detect`."""
+        heard, windows = self.scored_of(listen, progress=progress)
         llr = float(np.mean([window.llr for window in windows])) if windows else None
-        segments = merged(windows, self.threshold)
-        return self.verdict(name, recording.summary, llr, segments=segments, windows=windows)
+        return self.verdict(name, heard, llr, segments=merged(windows, self.threshold), windows=windows)
+
+    def scored_of(
+        self,
+        listen: Listen,
+        chosen: Callable[[Iterable[Window]], Iterable[Window]] = iter,
+        *,
+        progress: Callable[[float], None] | None = None,
+    ) -> tuple[Heard, list[Span]]:
+        """What is heard in a recording, and the windows of it that are ``chosen`` of those that come by, scored."""
+        spans: list[Span] = []
+        with listen(self.notes.window_samples, self.notes.hop_samples) as recording:
+            for part in self.scored(chosen(recording)):
+                spans += part
+                if progress is not None:
+                    progress(spans[-1].end)
+            return recording.summary, spans
 
     def verdict(
         self, path: str, heard: Heard, llr: float | None, *, segments: Sequence[Span], windows: Sequence[Span] = ()
@@ -145,10 +157,10 @@ class Detector:
         """How the threads are used: runs of the model side by side."""
         return self._division
 
-    def sharing(self, session: Session) -> Self:
-        """This detector with its windows scored by ``session``: its own model behind a queue that others share."""
+    def sharing(self, shared: Callable[[Session], Session]) -> Self:
+        """This detector with its windows scored by what ``shared`` makes of its session: its own model behind a queue, say."""
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, session=session)
+        other.__dict__.update(self.__dict__, session=shared(self.session))
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:

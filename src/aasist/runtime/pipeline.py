@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from aasist.audio.listen import Heard, Listener
-from aasist.audio.read import ReadLimits, Source, open_audio
+from aasist.audio.listen import Listen
+from aasist.audio.read import ReadLimits, Source
 from aasist.audio.source import is_seekable, spool
 from aasist.audio.windows import Window
 from aasist.errors import AasistError
@@ -20,7 +21,12 @@ from aasist.runtime.detector import Detector, name_of
 from aasist.runtime.hysteresis import MARGIN_LLR, merged
 from aasist.runtime.models import DEFAULT_MODEL
 from aasist.runtime.runtimes import AUTO
+from aasist.runtime.threads import Division
 from aasist.runtime.verdict import Note, Span, Verdict, unjudged
+from aasist.session import Session
+
+CASCADE = "cascade"
+"""What the cascade of the shipped models is called where a model is named."""
 
 STAGES = ("small", DEFAULT_MODEL)
 Item = TypeVar("Item")
@@ -100,20 +106,24 @@ class Pipeline:
         name = name_of(source)
         with ExitStack() as stack:
             source = self._readable_again(source, stack)
-            kept = _Kept()
-            spans: list[Span] = []
-            for number, detector in enumerate(self.detectors):
-                if number == 0:
-                    heard, spans = self._listened(
-                        detector, source, lambda windows: some(kept.all_of(windows), self.every), progress
-                    )
-                elif kept.whole_for(self.detectors[0], detector):
-                    spans = _scored(detector, kept.windows, None)
-                else:
-                    heard, spans = self._listened(detector, source, iter, None)
-                llr = float(np.mean([span.llr for span in spans])) if spans else None
-                if llr is None or heard.undecided_reasons or not self._in_doubt(number, llr - detector.threshold):
-                    break
+            return self.judge(partial(self.detectors[0].listening_to, source), name, progress=progress)
+
+    def judge(self, listen: Listen, name: str, *, progress: Callable[[float], None] | None = None) -> Verdict:
+        """As `Detector.judge`; it is listened to once more where the windows of a stage were too many to be kept."""
+        kept = _Kept()
+        spans: list[Span] = []
+        for number, detector in enumerate(self.detectors):
+            if number == 0:
+                heard, spans = detector.scored_of(
+                    listen, lambda windows: some(kept.all_of(windows), self.every), progress=progress
+                )
+            elif kept.whole_for(self.detectors[0], detector):
+                spans = [span for part in detector.scored(kept.windows) for span in part]
+            else:
+                heard, spans = detector.scored_of(listen)
+            llr = float(np.mean([span.llr for span in spans])) if spans else None
+            if llr is None or heard.undecided_reasons or not self._in_doubt(number, llr - detector.threshold):
+                break
         segments = merged(spans, detector.threshold, margin=MARGIN_LLR)
         verdict = detector.verdict(name, heard, llr, segments=segments, windows=spans)
         unheard = kept.count - len(spans) if detector is self.detectors[0] else 0
@@ -130,6 +140,17 @@ class Pipeline:
             except AasistError as error:
                 yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
 
+    @property
+    def division(self) -> Division:
+        """As `Detector.division`: the stages take turns, with the same threads."""
+        return self.detectors[-1].division
+
+    def sharing(self, shared: Callable[[Session], Session]) -> Self:
+        """As `Detector.sharing`, of every stage."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, detectors=tuple(one.sharing(shared) for one in self.detectors))
+        return other
+
     def _in_doubt(self, stage: int, above: float) -> bool:
         return stage < len(self.doubt) and self.doubt[stage][0] <= above <= self.doubt[stage][1]
 
@@ -138,25 +159,6 @@ class Pipeline:
         if isinstance(source, str | bytes | tuple | os.PathLike) or not hasattr(source, "read") or is_seekable(source):
             return source
         return stack.enter_context(spool(source, self.limits))
-
-    def _listened(
-        self,
-        detector: Detector,
-        source: Source,
-        chosen: Callable[[Iterable[Window]], Iterator[Window]],
-        progress: Callable[[float], None] | None,
-    ) -> tuple[Heard, list[Span]]:
-        """What is heard in the recording, and the windows of it that are ``chosen``, scored."""
-        notes = detector.notes
-        with open_audio(source, channel=detector.channel, limits=detector.limits) as reader:
-            listener = Listener(
-                reader,
-                window_samples=notes.window_samples,
-                hop_samples=notes.hop_samples,
-                threads=detector.threads,
-            )
-            spans = _scored(detector, chosen(listener), progress)
-        return listener.summary, spans
 
 
 def some(items: Iterable[Item], every: int) -> Iterator[Item]:
@@ -170,6 +172,11 @@ def some(items: Iterable[Item], every: int) -> Iterator[Item]:
             left_out = item
     if left_out is not None:
         yield left_out
+
+
+def judge_of(model: str | Path, **options: Any) -> Detector | Pipeline:
+    """The cascade of the shipped models where ``model`` is called so, else a `Detector`; both take the same ``options``."""
+    return Pipeline(**options) if model == CASCADE else Detector(model, **options)
 
 
 class _Kept:
@@ -195,12 +202,3 @@ class _Kept:
         """Whether ``other`` would place the windows that were kept of ``first``, and all are there."""
         placed = [(detector.notes.window_samples, detector.notes.hop_samples) for detector in (first, other)]
         return placed[0] == placed[1] and len(self.windows) == self.count
-
-
-def _scored(detector: Detector, windows: Iterable[Window], progress: Callable[[float], None] | None) -> list[Span]:
-    spans: list[Span] = []
-    for part in detector.scored(windows):
-        spans += part
-        if progress is not None:
-            progress(spans[-1].end)
-    return spans

@@ -1,4 +1,4 @@
-"""One queue of windows before the model, for all requests: its runs stay busy, and may score windows of several at once."""
+"""One queue of windows before the models, for all requests: their runs stay busy, and may score windows of several at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ JOBS_TURN = 4
 
 @dataclass(eq=False)
 class _Waiting:
+    session: Session
     windows: Float32
     logits: Future[Float32] = field(default_factory=Future)
 
 
 class Batcher:
-    """Threads that run a session on what waits.
+    """Threads that run sessions on what waits for them.
 
     ``lanes`` runs go side by side. A run takes up to ``most`` windows; with more than one it waits up to ``wait_seconds`` for
     them, but takes no more than its share of what waits, so that no lane idles beside a full one. On a CPU one is best:
@@ -34,14 +35,13 @@ class Batcher:
 
     def __init__(
         self,
-        session: Session,
         *,
         lanes: int,
         most: int = 1,
         wait_seconds: float = 0.0,
         on_run: Callable[[int, float], None] = lambda windows, seconds: None,
     ) -> None:
-        self._session, self._lanes, self._most, self._wait = session, lanes, most, wait_seconds
+        self._lanes, self._most, self._wait = lanes, most, wait_seconds
         self._on_run = on_run
         self._now: deque[_Waiting] = deque()
         self._later: deque[_Waiting] = deque()
@@ -57,13 +57,13 @@ class Batcher:
         """Runs that wait."""
         return len(self._now) + len(self._later)
 
-    def session(self, *, later: bool = False) -> SharedSession:
-        """What a detector takes for its session; with ``later`` its windows stand behind those of others."""
-        return SharedSession(self, self._session.precision, later=later)
+    def session(self, session: Session, *, later: bool = False) -> SharedSession:
+        """What a detector takes in the place of its session; with ``later`` its windows stand behind those of others."""
+        return SharedSession(self, session, later=later)
 
-    def logits(self, windows: Float32, *, later: bool) -> Float32:
-        """Windows (B, T) -> logits (B, 2), once their turn has come; raises what the model raises."""
-        waiting = _Waiting(windows)
+    def logits(self, session: Session, windows: Float32, *, later: bool) -> Float32:
+        """Windows (B, T) -> logits (B, 2) by a session, once their turn has come; raises what the model raises."""
+        waiting = _Waiting(session, windows)
         with self._change:
             if self._closed:
                 raise busy("the service is stopping", retry_after=5, code="stopping")
@@ -100,7 +100,7 @@ class Batcher:
 
     def _score(self, batch: list[_Waiting]) -> None:
         joined = batch[0].windows if len(batch) == 1 else np.concatenate([one.windows for one in batch])
-        logits = self._session.run(joined)
+        logits = batch[0].session.run(joined)
         first = 0
         for one in batch:
             one.logits.set_result(logits[first : first + len(one.windows)])
@@ -119,7 +119,7 @@ class Batcher:
             batch: list[_Waiting] = []
             count = 0
             while (queue := self._next_queue()) and (not batch or count + len(queue[0].windows) <= share):
-                if batch and queue[0].windows.shape[1:] != batch[0].windows.shape[1:]:
+                if batch and not _together(queue[0], batch[0]):
                     break
                 batch.append(queue.popleft())
                 count += len(batch[-1].windows)
@@ -134,13 +134,17 @@ class Batcher:
         return first or second
 
 
+def _together(one: _Waiting, other: _Waiting) -> bool:
+    return one.session is other.session and one.windows.shape[1:] == other.windows.shape[1:]
+
+
 class SharedSession:
     """A `Session` that stands in the batcher's queue."""
 
-    def __init__(self, batcher: Batcher, precision: str, *, later: bool) -> None:
-        self.precision = precision
-        self._batcher, self._later = batcher, later
+    def __init__(self, batcher: Batcher, session: Session, *, later: bool) -> None:
+        self.precision = session.precision
+        self._batcher, self._session, self._later = batcher, session, later
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) -> logits (B, 2)."""
-        return self._batcher.logits(windows, later=self._later)
+        return self._batcher.logits(self._session, windows, later=self._later)

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
-from aasist.audio.listen import Heard
+from aasist.audio.listen import Heard, Listening
 from aasist.audio.windows import Window
-from aasist.runtime.detector import Detector
+from aasist.runtime.pipeline import Pipeline, judge_of
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Verdict
 from aasist.service.batcher import Batcher
@@ -54,34 +56,31 @@ class Judged:
 
 
 class Judge:
-    """Holds the model, its queue, and the processes that decode.
-
-    The seam to the runtime is narrow, so that a cascade can take the detector's place: ``notes`` (window and hop), ``model``,
-    ``threshold``, ``sharing(session)`` and ``judge(recording, name, progress=)``.
-    """
+    """Holds the models, their queue, and the processes that decode."""
 
     def __init__(
         self, settings: Settings, *, on_run: Callable[[int, float], None] = lambda windows, seconds: None
     ) -> None:
         threads = max(1, (settings.threads or available_threads()) // settings.workers)
-        self.detector = Detector(
+        self.detector = judge_of(
             settings.model,
             threshold=settings.threshold,
             threads=threads,
             runtime=settings.runtime,
             precision=settings.precision,
         )
+        self.stages = self.detector.detectors if isinstance(self.detector, Pipeline) else (self.detector,)
+        """The detectors that judge, one after the other."""
         self._queue_seconds = settings.queue_seconds
         lanes = self.detector.division.runs
         self.batcher = Batcher(
-            self.detector.session,
             lanes=lanes,
             most=settings.batch_windows,
             wait_seconds=settings.batch_wait_ms / 1000,
             on_run=on_run,
         )
-        self._now = self.detector.sharing(self.batcher.session())
-        self._later = self.detector.sharing(self.batcher.session(later=True))
+        self._now = self.detector.sharing(self.batcher.session)
+        self._later = self.detector.sharing(partial(self.batcher.session, later=True))
         decoders = settings.decoders or threads
         memory = settings.decode_memory_bytes
         self.decoders = Decoders(decoders, memory_bytes=memory)
@@ -131,26 +130,27 @@ class Judge:
         if not bounds.patient and time.monotonic() - asked > self._queue_seconds:
             raise busy("the queue is too long to be served in time", retry_after=self._queue_seconds)
         detector, decoders = (self._later, self.job_decoders) if bounds.patient else (self._now, self.decoders)
-        task = {
-            "window_samples": detector.notes.window_samples,
-            "hop_samples": detector.notes.hop_samples,
-            "max_bytes": bounds.max_bytes,
-            "max_seconds": bounds.max_seconds,
-            "seconds": bounds.decode_seconds,
-        }
-        listener = decoders.hear(file, task, stop.is_set)
+        bits: list[Bits] = []
+
+        @contextmanager
+        def listen(window_samples: int, hop_samples: int) -> Iterator[Listening]:
+            task = {
+                "window_samples": window_samples,
+                "hop_samples": hop_samples,
+                "max_bytes": bounds.max_bytes,
+                "max_seconds": bounds.max_seconds,
+                "seconds": bounds.decode_seconds,
+            }
+            with closing(decoders.hear(file, task, stop.is_set)) as listener:
+                yield _Compared(listener, bits)
 
         def on_progress(seconds: float) -> None:
             if stop.is_set():
                 raise Given
             progress(seconds)
 
-        try:
-            heard = _Compared(listener)
-            verdict = detector.judge(heard, name or "", progress=on_progress)
-        finally:
-            listener.close()
-        return Judged(verdict, tuple(heard.bits))
+        verdict = detector.judge(listen, name or "", progress=on_progress)
+        return Judged(verdict, tuple(bits))
 
     def close(self) -> None:
         """Let what is being judged be finished, and end the processes."""
@@ -166,7 +166,7 @@ class _Compared:
     """A `Listening` that notes on the way how the first windows sound."""
 
     listener: RemoteListener
-    bits: list[Bits] = field(default_factory=list)
+    bits: list[Bits]
 
     def __iter__(self) -> Iterator[Window]:
         for window in self.listener:

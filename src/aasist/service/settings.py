@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     allowed_hosts: Names = Field((), description="Names that the service is asked by, besides those of loopback.")
     cors_origins: Names = Field((), description="Origins whose pages may call the service; none by default.")
 
-    model: str = Field("efficient", description="A shipped model, or the path of a model file.")
+    model: str = Field(
+        "efficient",
+        description="A shipped model, cascade (small, and efficient where it is not sure), or the path of a model file.",
+    )
     runtime: str = Field("auto", description="auto, onnxruntime, openvino or torch.")
     precision: str | None = Field(None, description="fp32, bf16, fp16 or int8; unset: the model's.")
     threshold: float | None = Field(None, allow_inf_nan=False, description="On llr; unset: the model's.")

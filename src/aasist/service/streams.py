@@ -54,7 +54,9 @@ class LiveStream:
 
     def __init__(self, detector: Detector, opening: Opening, *, on_run: OnRun) -> None:
         self._session = _Overheard(detector.session, on_run)
-        self._detector = StreamDetector(detector.sharing(self._session), sample_rate=opening.sample_rate)
+        self._detector = StreamDetector(
+            detector.sharing(lambda session: self._session), sample_rate=opening.sample_rate
+        )
         self._decoder = PcmDecoder(opening.encoding)
         self._sample_rate = opening.sample_rate
         self.seconds = 0.0

@@ -1,4 +1,4 @@
-"""``GET /v1/models``: which models there are, and which one judges."""
+"""``GET /v1/models``: which models there are, and which judge."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ router = APIRouter(tags=["service"])
 
 @router.get("/v1/models", summary="The models", response_model=schemas.Models, responses=problems())
 async def models(service: Running, principal: Annotated[Principal, Depends(Admitted())]) -> Response:
-    """Those that are shipped, and the one that this service judges with."""
-    detector = service.judge.detector
+    """Those that are shipped, and what this service judges with: one, or the stages of a cascade."""
+    judging = {detector.model.sha256: detector for detector in service.judge.stages}
     rows = []
     for name, facts in shipped().items():
-        serving = facts["sha256"] == detector.model.sha256
-        rows.append({**_shipped(name, facts), **(_serving(detector) if serving else NOT_SERVING)})
-    if not any(row["serving"] for row in rows):
-        rows.insert(0, {**_own(detector), **_serving(detector)})
+        detector = judging.pop(facts["sha256"], None)
+        rows.append({**_shipped(name, facts), **(NOT_SERVING if detector is None else _serving(detector))})
+    rows[:0] = [{**_own(detector), **_serving(detector)} for detector in judging.values()]
     return JSONResponse({"models": rows})
 
 
