@@ -80,8 +80,8 @@ def test_a_header_may_come_a_byte_at_a_time() -> None:
     ("content", "code", "words"),
     [
         (b"", "empty", "0 bytes"),
-        (b"RIFF", "unreadable", "begins with no WAV header"),
-        (b"\0" * 100, "unreadable", "give the sample rate and the encoding"),
+        (b"RIFF", "unreadable", "ends before a WAV header"),
+        (b"\0" * 100, "unreadable", "begins with .* of raw PCM, say how it is coded .*--sample-rate"),
         (wav("PCM_16")[:20], "unreadable", "ends within its WAV header"),
         (b"RIFF\0\0\0\0WAVEdata\0\0\0\0", "unreadable", "does not say how"),
         (b"RIFF\0\0\0\0WAVEjunk" + struct.pack("<I", MOST_HEADER_BYTES), "unreadable", "longer than"),
@@ -92,6 +92,14 @@ def test_what_is_no_stream_of_wav_is_refused_in_words(content: bytes, code: str,
     with pytest.raises(AudioError, match=words) as caught:
         WavHeader(io.BytesIO(content))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("size", [1, 5, 1_000])
+def test_a_wav_is_not_taken_for_raw_samples(size: int) -> None:
+    decoder, content = PcmDecoder("pcm16"), wav("PCM_16")
+    with pytest.raises(AudioError, match="raw PCM was announced and WAV came"):
+        for first in range(0, 100, size):
+            decoder.push(content[first : first + size])
 
 
 @pytest.mark.parametrize(

@@ -187,11 +187,17 @@ def test_a_reader_who_leaves_ends_it_quietly(call: subprocess.Popen[bytes], pcm:
 def test_errors_are_one_line_for_people(loudness_onnx: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (("-",), b"aasist: the stream is empty (0 bytes)\n"),
-        ((str(tmp_path / "none.wav"),), b"aasist: no such file\n"),
+        ((str(tmp_path / "none.wav"),), f"aasist: {tmp_path / 'none.wav'}: no such file\n".encode()),
     ):
         process = started(loudness_onnx, *arguments)
         out, err = process.communicate(b"", timeout=60)
         assert (process.returncode, out, err) == (1, b"", words)
+
+
+def test_the_cascade_is_said_to_be_for_whole_recordings() -> None:
+    result = CliRunner().invoke(aasist, ["stream", "call.wav", "--model", "cascade"])
+    assert result.exit_code == 2
+    assert "name one model for a stream" in result.stderr
 
 
 def test_a_closed_standard_input_is_said() -> None:

@@ -216,6 +216,7 @@ def test_of_many_a_bad_one_is_an_error_and_the_others_are_judged(cascade: Make, 
     [
         ({"stages": ("small", "small")}, "no band of doubt was measured"),
         ({"stages": ("small",), "doubt": ()}, "two stages or more"),
+        ({"stages": "small"}, "two models or more, got one: 'small'"),
         ({"doubt": ()}, "a band for each but the last, got 2 and 0"),
         ({"doubt": [(1.0, -1.0)]}, "the lower first"),
         ({"doubt": [(-np.inf, 1.0)]}, "two finite numbers"),

@@ -69,6 +69,15 @@ ENCODINGS: dict[str, tuple[int, Callable[[bytes], Float32]]] = {
 """Name -> bytes a sample, and bytes -> samples at full scale 1; least byte first, ``pcm8`` with 128 as zero."""
 
 
+_WAV_START = 12
+"""Bytes by which a WAV is known: a name, a size, a name."""
+_WAV_NAMES = (b"RIFF", b"RF64")
+_NO_WAV = (
+    "of raw PCM, say how it is coded (--sample-rate, --encoding); anything else goes through "
+    "ffmpeg -i ... -f wav - | aasist stream -"
+)
+
+
 class PcmDecoder:
     """Raw PCM in pieces of any number of bytes."""
 
@@ -80,9 +89,22 @@ class PcmDecoder:
         width, self._decode = ENCODINGS[encoding]
         self._channels, self._frame_bytes = channels, width * channels
         self._rest = b""
+        self._start = b""
 
     def push(self, data: bytes) -> Float32:
-        """Bytes -> the frames (n, C) that are whole by now; a part of one waits."""
+        """Bytes -> the frames (n, C) that are whole by now; a part of one waits.
+
+        Raises `AudioError` ``unreadable`` for what begins with a WAV header: taken for samples it would be judged at a rate that
+        it need not have.
+        """
+        if len(self._start) < _WAV_START:
+            self._start += data[: _WAV_START - len(self._start)]
+            if self._start[:4] in _WAV_NAMES and self._start[8:] == b"WAVE":
+                raise AudioError(
+                    "unreadable",
+                    "raw PCM was announced and WAV came: leave out sample rate and encoding where a WAV is taken, or send raw "
+                    "samples (ffmpeg -f s16le)",
+                )
         data = self._rest + data
         whole = len(data) - len(data) % self._frame_bytes
         self._rest = data[whole:]
@@ -95,12 +117,9 @@ class WavHeader:
     def __init__(self, file: BinaryIO) -> None:
         """Reads up to the first sample. Raises `AudioError` ``empty`` or ``unreadable``."""
         self._file, self._read_bytes = file, 0
-        start = self._read(12, "begins with no WAV header")
-        if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
-            raise AudioError(
-                "unreadable",
-                "the stream begins with no WAV header; of raw PCM, give the sample rate and the encoding",
-            )
+        start = self._read(_WAV_START, f"ends before a WAV header could be read; {_NO_WAV}")
+        if start[:4] not in _WAV_NAMES or start[8:] != b"WAVE":
+            raise AudioError("unreadable", f"the stream begins with {start[:4]!r}, which is no WAV header; {_NO_WAV}")
         form = b""
         while True:
             name, size = struct.unpack("<4sI", self._read(8, "ends within its WAV header"))

@@ -52,7 +52,7 @@ def stream(
     """Watch a call: WAV, or raw PCM with --sample-rate, from standard input; one JSON event a line as it comes.
 
     Given a PATH instead, a recording is walked on the same grid, to the same score. The last event, final, is the verdict on
-    the whole; on Ctrl-C or SIGTERM it is on what was heard by then. Exit code 0: the stream was judged; 1: it could not be; 2: wrong
+    the whole; on Ctrl-C or SIGTERM it is, of standard input, on what was heard by then. Exit code 0: the stream was judged; 1: it could not be; 2: wrong
     usage; 130, 141, 143: stopped by Ctrl-C, by a reader of the events who left, by SIGTERM.
     """
     raw = sample_rate is not None
@@ -63,7 +63,12 @@ def stream(
     if source == STANDARD_INPUT and (sys.stdin is None or sys.stdin.buffer.isatty()):
         raise AudioError("empty", "standard input is closed or a terminal: pipe a call into it")
     from aasist.runtime.detector import Detector
+    from aasist.runtime.pipeline import CASCADE
 
+    if model == CASCADE:
+        raise click.UsageError(
+            "the cascade judges whole recordings (aasist detect, aasist serve): name one model for a stream"
+        )
     try:
         detector = Detector(model, threshold=threshold, threads=threads, channel=channel, **running.given())
     except ValueError as error:
@@ -73,8 +78,11 @@ def stream(
         return
     from aasist.runtime.stream import walk
 
-    for event in walk(source, detector):
-        say(event)
+    try:
+        for event in walk(source, detector):
+            say(event)
+    except AudioError as error:
+        raise AudioError(error.code, f"{source}: {error.message}") from error
 
 
 def watch(file: BinaryIO, detector: Detector, sample_rate: int | None, encoding: str, channels: int) -> None:

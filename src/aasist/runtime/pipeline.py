@@ -70,6 +70,8 @@ class Pipeline:
         runtime: str = AUTO,
         precision: str | None = None,
     ) -> None:
+        if isinstance(stages, str | Path):
+            raise ValueError(f"stages are two models or more, got one: {str(stages)!r}; that is a Detector's")
         if doubt is None:
             doubt = DOUBT.get(tuple(map(str, stages)))
             if doubt is None:
