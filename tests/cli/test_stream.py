@@ -49,7 +49,13 @@ def events_of(result: Result) -> list[dict[str, Any]]:
 
 def started(model: Path, *arguments: str) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-X", "dev", "-W", "error", "-m", "aasist", "stream", "--model", str(model), *arguments]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(words, **pipes, preexec_fn=heeds)  # noqa: PLW1509
+
+
+def heeds() -> None:
+    """Ctrl-C is heeded: a shell may have it ignored for what runs in the background, such as these tests."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
