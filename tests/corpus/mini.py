@@ -118,7 +118,7 @@ class Slow(Copier):
     name, kind = "slow", "vc"
 
     def copy(self, samples: Float32, generator: np.random.Generator) -> Sound:
-        time.sleep(0.05)
+        time.sleep(0.2)
         return samples[::-1].copy(), SAMPLE_RATE
 
 
