@@ -224,6 +224,36 @@ def test_webhooks_are_due_when_a_job_ends_and_taken_once(jobs):
     assert found.webhook_delivered_at is not None
 
 
+def test_webhooks_of_the_busy_are_passed_over_and_one_that_was_cut_off_is_due_at_once(jobs, engine):
+    KeyStore(engine).add(key("k1", "one"))
+    jobs.add(job("a" * 32, webhook_url="https://slow_1.example/x", webhook_due_at=1.0))
+    jobs.add(job("b" * 32, webhook_url="https://slow-1.example/x", webhook_due_at=2.0))
+    jobs.add(job("c" * 32, webhook_url="https://h.example/", webhook_due_at=3.0, key_id="k1"))
+    assert jobs.take_webhook(60, not_of=[None, "k1"]) is None
+    assert jobs.take_webhook(60, not_of=[None]).id == "c" * 32
+    assert jobs.take_webhook(60, not_to=["https://slow_1.example"]).id == "b" * 32
+    assert jobs.take_webhook(60).id == "a" * 32
+    jobs.webhook_back("a" * 32)
+    assert (jobs.take_webhook(60).id, jobs.get("a" * 32).webhook_attempts) == ("a" * 32, 1)
+
+
+def test_one_that_has_to_wait_is_free_when_it_has(jobs):
+    jobs.add(job("a" * 32))
+    jobs.claim("me", 10)
+    assert jobs.release("a" * 32, "me", after_seconds=0.2, counted=True)
+    assert not jobs.renew("a" * 32, "me", 10, 0.0)
+    assert jobs.claim("you", 10) is None
+    time.sleep(0.25)
+    assert jobs.claim("you", 10).attempts == 2
+
+
+def test_words_that_no_database_takes_are_stored_without_what_it_does_not_take(jobs):
+    jobs.add(job("a" * 32))
+    jobs.claim("me", 10)
+    assert jobs.finish("a" * 32, "me", verdict=None, document=None, error=("c" * 99, "a\0b \ud800"))
+    assert (jobs.get("a" * 32).error_code, jobs.get("a" * 32).error_message) == ("c" * 40, "ab ?")
+
+
 def test_old_jobs_are_forgotten_unless_they_are_open_or_still_to_be_told(jobs):
     jobs.add(job("a" * 32, status="done", finished_at=5.0))
     jobs.add(job("b" * 32, status="done", finished_at=5.0, webhook_url="https://h.example/", webhook_due_at=6.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from aasist.service.store.tables import jobs
+from aasist.service.store.tables import CODE_CHARACTERS, jobs
 from aasist.service.store.verdictstore import StoredVerdict, inserted
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -119,11 +120,15 @@ class JobStore:
             )
         )
 
-    def release(self, identity: str, owner: str) -> bool:
-        """Give it back unfinished, for whoever comes next; it does not count as an attempt."""
+    def release(self, identity: str, owner: str, *, after_seconds: float = 0.0, counted: bool = False) -> bool:
+        """Give it back unfinished, for whoever comes next, not before so long; whether it counts as an attempt."""
+        attempts = jobs.c.attempts - (0 if counted else 1)
+        # One that has to wait is as one whose owner died: free when the lease is over.
+        state = {"status": "running", "lease_until": time.time() + after_seconds}
+        free = {"status": "queued", "lease_until": None}
         return self._changed(
             self._mine(identity, owner).values(
-                status="queued", lease_owner=None, lease_until=None, attempts=jobs.c.attempts - 1
+                lease_owner=None, attempts=attempts, **(state if after_seconds > 0 else free)
             )
         )
 
@@ -136,7 +141,10 @@ class JobStore:
         document: str | None,
         error: tuple[str, str] | None,
     ) -> bool:
-        """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds."""
+        """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds.
+
+        What a decoder says of a recording may hold what no database takes: it is stored without that.
+        """
         now = time.time()
         code, message = error or (None, None)
         change = self._mine(identity, owner).values(
@@ -146,8 +154,8 @@ class JobStore:
             lease_until=None,
             verdict_id=verdict.id if verdict else None,
             document=document,
-            error_code=code,
-            error_message=message,
+            error_code=_storable(code, CODE_CHARACTERS),
+            error_message=_storable(message),
             **_webhook_is_due(now),
         )
         with self._engine.begin() as connection:
@@ -157,10 +165,20 @@ class JobStore:
                 connection.execute(inserted(verdict))
             return True
 
-    def take_webhook(self, hold_seconds: float) -> StoredJob | None:
-        """A job whose webhook is to be delivered; nobody else takes it for ``hold_seconds``. Counts as an attempt."""
+    def take_webhook(
+        self, hold_seconds: float, *, not_of: Iterable[str | None] = (), not_to: Iterable[str] = ()
+    ) -> StoredJob | None:
+        """A job whose webhook is to be delivered; nobody else takes it for ``hold_seconds``. Counts as an attempt.
+
+        Not one of the keys ``not_of``, nor one whose address begins as one of ``not_to``.
+        """
         now = time.time()
-        due = sa.select(jobs.c.id).where(jobs.c.node == self.node, jobs.c.webhook_due_at <= now)
+        due = sa.select(jobs.c.id).where(
+            jobs.c.node == self.node,
+            jobs.c.webhook_due_at <= now,
+            *(jobs.c.key_id.is_distinct_from(key) for key in not_of),
+            *(sa.not_(jobs.c.webhook_url.startswith(receiver, autoescape=True)) for receiver in not_to),
+        )
         first = due.order_by(jobs.c.webhook_due_at).limit(1).with_for_update(skip_locked=True)
         change = (
             jobs.update()
@@ -179,6 +197,11 @@ class JobStore:
             values["webhook_delivered_at"] = time.time()
         self._changed(jobs.update().where(jobs.c.id == identity).values(**values))
 
+    def webhook_back(self, identity: str) -> None:
+        """Due again at once: its delivery was cut off, which does not count as an attempt."""
+        values = {"webhook_due_at": time.time(), "webhook_attempts": jobs.c.webhook_attempts - 1}
+        self._changed(jobs.update().where(jobs.c.id == identity, jobs.c.webhook_due_at.is_not(None)).values(**values))
+
     def forget(self, before: float) -> list[str]:
         """Delete jobs that ended before, and whose webhook is not due; give their identities."""
         old = sa.and_(jobs.c.status.in_(ENDED), jobs.c.finished_at < before, jobs.c.webhook_due_at.is_(None))
@@ -196,6 +219,11 @@ class JobStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else StoredJob(**row)
+
+
+def _storable(text: str | None, most: int | None = None) -> str | None:
+    """Without NUL, which PostgreSQL refuses, and without halves of characters, which are no UTF-8."""
+    return None if text is None else text.replace("\0", "").encode(errors="replace").decode()[:most]
 
 
 def _webhook_is_due(now: float) -> dict[str, Any]:
