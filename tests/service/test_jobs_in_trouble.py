@@ -179,7 +179,7 @@ def test_one_whose_end_cannot_be_stored_holds_up_nobody(serving, speech, monkeyp
         return finish(identity, *given, **options)
 
     monkeypatch.setattr(store, "finish", finished)
-    monkeypatch.setattr(store, "add", lambda job, *rest, add=store.add: (refused.append(job.id), add(job, *rest))[1])
+    monkeypatch.setattr(store, "add", lambda job, add=store.add, **rest: (refused.append(job.id), add(job, **rest))[1])
     submitted(client, speech)
     until(client, submitted(client, speech), "done")
 

@@ -18,7 +18,7 @@ from aasist.errors import AasistError
 from aasist.service.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.database import config, connect, migrate
-from aasist.service.store.jobstore import JobStore, StoredJob
+from aasist.service.store.jobstore import JobStore, NoRoom, Room, StoredJob
 from aasist.service.store.keystore import KeyStore
 from aasist.service.store.store import Store
 from aasist.service.store.tables import metadata
@@ -155,6 +155,42 @@ def test_the_oldest_is_taken_first_and_only_from_ones_own_folder(jobs, engine):
     assert jobs.open_ids() == {"1" * 32, "2" * 32, "3" * 32}
 
 
+def test_keys_take_turns_whoever_queued_most(jobs, engine):
+    for name in ("ka", "kb", "kc"):
+        KeyStore(engine).add(replace(new_key("one")[1], id=name))
+    names = ["ka1", "ka2", "ka3", "ka4", "kb1", "kb2", "x1"]
+    for number, name in enumerate(names):
+        jobs.add(job(name.ljust(32, "_"), key_id=None if name[0] == "x" else name[:2], created_at=float(number)))
+    taken = [jobs.claim("me", 60).id.rstrip("_") for _ in range(4)]
+    jobs.add(job("kc1".ljust(32, "_"), key_id="kc"))
+    while (found := jobs.claim("me", 60)) is not None:
+        taken.append(found.id.rstrip("_"))
+    assert taken == ["ka1", "kb1", "x1", "ka2", "kc1", "kb2", "ka3", "ka4"]
+
+
+def test_a_key_has_so_much_room_however_many_come_at_once(jobs, engine):
+    KeyStore(engine).add(replace(new_key("one")[1], id="k1"))
+    room = Room(jobs=3, bytes=100)
+
+    def add(identity: str) -> bool:
+        try:
+            jobs.add(job(identity, key_id="k1", bytes=10), room=room)
+        except NoRoom:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(add, [f"{number:032d}" for number in range(12)])) == [False] * 9 + [True] * 3
+    assert jobs.held("k1") == Room(3, 30)
+    assert jobs.held(None) == Room(0, 0)
+    jobs.add(job("n" * 32, bytes=100), room=room)
+    with pytest.raises(NoRoom):
+        jobs.add(job("m" * 32, bytes=1), room=room)
+    jobs.cancel("n" * 32)
+    jobs.add(job("m" * 32, bytes=1), room=room)
+    assert jobs.waiting() == 4
+
+
 def test_many_who_claim_at_once_never_get_the_same(jobs):
     for number in range(40):
         jobs.add(job(f"{number:032d}"))
@@ -225,7 +261,7 @@ def test_webhooks_are_due_when_a_job_ends_and_taken_once(jobs):
 
 
 def test_webhooks_of_the_busy_are_passed_over_and_one_that_was_cut_off_is_due_at_once(jobs, engine):
-    KeyStore(engine).add(key("k1", "one"))
+    KeyStore(engine).add(replace(new_key("one")[1], id="k1"))
     jobs.add(job("a" * 32, webhook_url="https://slow_1.example/x", webhook_due_at=1.0))
     jobs.add(job("b" * 32, webhook_url="https://slow-1.example/x", webhook_due_at=2.0))
     jobs.add(job("c" * 32, webhook_url="https://h.example/", webhook_due_at=3.0, key_id="k1"))

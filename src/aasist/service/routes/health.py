@@ -35,7 +35,9 @@ async def readyz(service: Running) -> Response:
     except SQLAlchemyError:
         raise busy("the database does not answer", retry_after=5, code="database") from None
     if not service.alive:
-        raise busy("work in the background has ended; the service must be started anew", retry_after=5, code="background")
+        raise busy(
+            "work in the background has ended; the service must be started anew", retry_after=5, code="background"
+        )
     return JSONResponse({"status": "ready"})
 
 
