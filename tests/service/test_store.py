@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -297,6 +299,26 @@ def test_old_jobs_are_forgotten_unless_they_are_open_or_still_to_be_told(jobs):
     jobs.add(job("d" * 32, status="failed", finished_at=time.time()))
     assert jobs.forget(time.time() - 60) == ["a" * 32]
     assert jobs.get("a" * 32) is None
+
+
+def test_the_secret_is_on_the_disk_before_it_is_used(tmp_path, monkeypatch):
+    done, fsync, link = [], os.fsync, os.link
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        done.append(("sync", Path(f"/proc/self/fd/{handle}").readlink().name.split(".")[1:2] or "folder"))
+
+    def linked(source, target) -> None:
+        link(source, target)
+        assert len(Path(target).read_bytes()) >= 32  # written, not only on its way
+        done.append(("link", [Path(target).name]))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    given = Settings(state_dir=tmp_path / "state")
+    Store(given).close()
+    expected = [one for name in ("secret", "node") for one in (("sync", [name]), ("link", [name]), ("sync", "folder"))]
+    assert done == expected
 
 
 def test_the_secret_of_a_service_stays_and_is_private(tmp_path):

@@ -21,6 +21,7 @@ from aasist.service.routes.answers import problems, recording
 from aasist.service.service import Admitted, Running, Service
 from aasist.service.settings import Settings
 from aasist.service.store.jobstore import NoRoom, Room, StoredJob
+from aasist.service.store.store import synced
 from aasist.service.uploads import Upload, receive
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -116,11 +117,7 @@ def _acknowledge(service: Service, draft: Path, path: Path, job: StoredJob) -> N
     """The audio first, then the row: there is never a job without its audio."""
     draft.rename(path)
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        synced(path.parent)
         room = _room(service.settings)
         try:
             service.store.jobs.add(job, room=room)
