@@ -120,6 +120,23 @@ def test_one_client_does_not_take_all_places(clock):
         pass
 
 
+def test_long_uploads_of_jobs_take_no_place_of_short_ones_and_one_client_not_all_of_theirs(clock):
+    given = {"max_in_flight": 2, "max_job_uploads": 3, "max_job_uploads_each": 2, "job_max_bytes": 1_000_000}
+    door = admission(clock, max_bytes=1_000_000, max_in_flight_bytes=3_000_000, **given)
+    with ExitStack() as stack:
+        takes = [stack.enter_context(door.upload(principal(key="a"), job=True)) for _ in range(2)]
+        assert refused(door.upload(principal(key="a"), job=True).__enter__).code == "upload_limit"
+        takes[0](1_000_000)
+        assert refused(takes[1], 600_000).code == "upload_limit"
+        other = stack.enter_context(door.upload(principal(key="b"), job=True))
+        assert refused(door.upload(principal(key="c"), job=True).__enter__).status == 503
+        other(1_000_000)
+        for key in ("a", "b"):
+            stack.enter_context(door.upload(principal(key=key)))(1_500_000)
+        assert (door.uploads, door.upload_bytes) == (5, 5_000_000)
+    assert (door.uploads, door.upload_bytes) == (0, 0)
+
+
 def test_streams_are_counted_by_account_and_in_all(clock):
     door = admission(clock, streams=2, max_streams=3)
     with ExitStack() as stack:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from aasist.service.jobs import ORPHAN_SECONDS
 from aasist.service.judge import Given, Judge
+from aasist.service.keys import new_key
 
 from .test_detect import form, problem
 from .test_webhooks import receiver
@@ -157,15 +160,52 @@ def test_when_so_many_wait_no_more_are_taken(serving, speech, held):
     assert response.headers["Retry-After"]
 
 
-def test_a_database_that_fails_leaves_no_audio_and_acknowledges_nothing(client, monkeypatch, speech):
+def test_one_key_does_not_take_the_room_of_another(serving, speech):
+    client = serving(job_runners=0, max_jobs_waiting=6, max_jobs_waiting_each=3)
+    bearers = []
+    for name in ("one", "other"):
+        key, stored = new_key(name)
+        client.app.state.service.store.keys.add(stored)
+        bearers.append({"Authorization": f"Bearer {key}"})
+    one, other = bearers
+
+    def submit(headers):
+        return client.post("/v1/jobs", headers=headers, **form(speech))
+
+    locations = [submit(one).headers["Location"] for _ in range(3)]
+    refused = submit(one)
+    problem(refused, 429, "job_limit")
+    assert refused.headers["Retry-After"]
+    assert submit(other).status_code == 202
+    assert client.delete(locations[0], headers=one).status_code == 200
+    assert submit(one).status_code == 202
+
+
+def test_nor_its_disk(serving, speech):
+    given = {"job_max_bytes": len(speech) + 100, "max_job_bytes_each": 2 * len(speech) - 100}
+    client = serving(job_runners=0, **given)
+    assert client.post("/v1/jobs", **form(speech)).status_code == 202
+    problem(client.post("/v1/jobs", **form(speech)), 429, "job_limit")
     service = client.app.state.service
+    assert len(list(service.settings.jobs_dir.iterdir())) == 1
+    assert service.store.jobs.waiting() == 1
 
-    def broken(job):
-        raise RuntimeError("no database")
 
-    monkeypatch.setattr(service.store.jobs, "add", broken)
-    problem(client.post("/v1/jobs", **form(speech)), 500, "internal")
-    assert list(service.settings.jobs_dir.iterdir()) == []
+def test_a_database_that_fails_leaves_no_audio_and_acknowledges_nothing(serving, speech):
+    client = serving()
+    service = client.app.state.service
+    with closing(sqlite3.connect(service.settings.state_dir / "aasist.db")) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        database.commit()
+        # Which of the refusals it is, is the door's matter: not an acknowledgement.
+        response = client.post("/v1/jobs", **form(speech))
+        assert response.status_code in (500, 503)
+        assert "Location" not in response.headers
+        assert list(service.settings.jobs_dir.iterdir()) == []
+        assert service.store.jobs.waiting() == 0
+        database.execute("DROP TRIGGER full")
+        database.commit()
+    until(client, client.post("/v1/jobs", **form(speech)).headers["Location"], "done")
 
 
 def test_audio_that_a_kill_left_behind_is_deleted_and_that_of_open_jobs_is_not(client, speech, held):
@@ -228,8 +268,6 @@ def test_a_webhook_that_fails_is_tried_again(serving, speech, monkeypatch):
 
 
 def test_a_key_that_sees_labels_gets_labels_from_jobs_too(client, speech):
-    from aasist.service.keys import new_key
-
     key, stored = new_key("labels", detail="label")
     client.app.state.service.store.keys.add(stored)
     client.headers["Authorization"] = f"Bearer {key}"

@@ -57,12 +57,13 @@ def test_kill_9_at_any_moment_loses_no_acknowledged_job_and_finishes_each_once(
     acknowledged: list[str] = []
     for _ in range(3):
         with Live(state, **given) as live:
+            children = decoders_of(live.process.pid)
+            assert len(children) == 2  # one, and one for jobs
             killer = threading.Timer(float(rng.uniform(0.15, 0.6)), live.process.send_signal, [signal.SIGKILL])
             killer.start()
             while len(acknowledged) < JOBS and (identity := submit(live.url, speech)) is not None:
                 acknowledged.append(identity)
             killer.join()
-            children = decoders_of(live.process.pid) if live.process.poll() is None else []
         assert gone(children)
     assert acknowledged
     with Live(state, **given) as live:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +20,7 @@ from aasist.errors import AasistError
 from aasist.service.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.database import config, connect, migrate
-from aasist.service.store.jobstore import JobStore, StoredJob
+from aasist.service.store.jobstore import JobStore, NoRoom, Room, StoredJob
 from aasist.service.store.keystore import KeyStore
 from aasist.service.store.store import Store
 from aasist.service.store.tables import metadata
@@ -155,6 +157,42 @@ def test_the_oldest_is_taken_first_and_only_from_ones_own_folder(jobs, engine):
     assert jobs.open_ids() == {"1" * 32, "2" * 32, "3" * 32}
 
 
+def test_keys_take_turns_whoever_queued_most(jobs, engine):
+    for name in ("ka", "kb", "kc"):
+        KeyStore(engine).add(replace(new_key("one")[1], id=name))
+    names = ["ka1", "ka2", "ka3", "ka4", "kb1", "kb2", "x1"]
+    for number, name in enumerate(names):
+        jobs.add(job(name.ljust(32, "_"), key_id=None if name[0] == "x" else name[:2], created_at=float(number)))
+    taken = [jobs.claim("me", 60).id.rstrip("_") for _ in range(4)]
+    jobs.add(job("kc1".ljust(32, "_"), key_id="kc"))
+    while (found := jobs.claim("me", 60)) is not None:
+        taken.append(found.id.rstrip("_"))
+    assert taken == ["ka1", "kb1", "x1", "ka2", "kc1", "kb2", "ka3", "ka4"]
+
+
+def test_a_key_has_so_much_room_however_many_come_at_once(jobs, engine):
+    KeyStore(engine).add(replace(new_key("one")[1], id="k1"))
+    room = Room(jobs=3, bytes=100)
+
+    def add(identity: str) -> bool:
+        try:
+            jobs.add(job(identity, key_id="k1", bytes=10), room=room)
+        except NoRoom:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(add, [f"{number:032d}" for number in range(12)])) == [False] * 9 + [True] * 3
+    assert jobs.held("k1") == Room(3, 30)
+    assert jobs.held(None) == Room(0, 0)
+    jobs.add(job("n" * 32, bytes=100), room=room)
+    with pytest.raises(NoRoom):
+        jobs.add(job("m" * 32, bytes=1), room=room)
+    jobs.cancel("n" * 32)
+    jobs.add(job("m" * 32, bytes=1), room=room)
+    assert jobs.waiting() == 4
+
+
 def test_many_who_claim_at_once_never_get_the_same(jobs):
     for number in range(40):
         jobs.add(job(f"{number:032d}"))
@@ -224,6 +262,36 @@ def test_webhooks_are_due_when_a_job_ends_and_taken_once(jobs):
     assert found.webhook_delivered_at is not None
 
 
+def test_webhooks_of_the_busy_are_passed_over_and_one_that_was_cut_off_is_due_at_once(jobs, engine):
+    KeyStore(engine).add(replace(new_key("one")[1], id="k1"))
+    jobs.add(job("a" * 32, webhook_url="https://slow_1.example/x", webhook_due_at=1.0))
+    jobs.add(job("b" * 32, webhook_url="https://slow-1.example/x", webhook_due_at=2.0))
+    jobs.add(job("c" * 32, webhook_url="https://h.example/", webhook_due_at=3.0, key_id="k1"))
+    assert jobs.take_webhook(60, not_of=[None, "k1"]) is None
+    assert jobs.take_webhook(60, not_of=[None]).id == "c" * 32
+    assert jobs.take_webhook(60, not_to=["https://slow_1.example"]).id == "b" * 32
+    assert jobs.take_webhook(60).id == "a" * 32
+    jobs.webhook_back("a" * 32)
+    assert (jobs.take_webhook(60).id, jobs.get("a" * 32).webhook_attempts) == ("a" * 32, 1)
+
+
+def test_one_that_has_to_wait_is_free_when_it_has(jobs):
+    jobs.add(job("a" * 32))
+    jobs.claim("me", 10)
+    assert jobs.release("a" * 32, "me", after_seconds=0.2, counted=True)
+    assert not jobs.renew("a" * 32, "me", 10, 0.0)
+    assert jobs.claim("you", 10) is None
+    time.sleep(0.25)
+    assert jobs.claim("you", 10).attempts == 2
+
+
+def test_words_that_no_database_takes_are_stored_without_what_it_does_not_take(jobs):
+    jobs.add(job("a" * 32))
+    jobs.claim("me", 10)
+    assert jobs.finish("a" * 32, "me", verdict=None, document=None, error=("c" * 99, "a\0b \ud800"))
+    assert (jobs.get("a" * 32).error_code, jobs.get("a" * 32).error_message) == ("c" * 40, "ab ?")
+
+
 def test_old_jobs_are_forgotten_unless_they_are_open_or_still_to_be_told(jobs):
     jobs.add(job("a" * 32, status="done", finished_at=5.0))
     jobs.add(job("b" * 32, status="done", finished_at=5.0, webhook_url="https://h.example/", webhook_due_at=6.0))
@@ -231,6 +299,26 @@ def test_old_jobs_are_forgotten_unless_they_are_open_or_still_to_be_told(jobs):
     jobs.add(job("d" * 32, status="failed", finished_at=time.time()))
     assert jobs.forget(time.time() - 60) == ["a" * 32]
     assert jobs.get("a" * 32) is None
+
+
+def test_the_secret_is_on_the_disk_before_it_is_used(tmp_path, monkeypatch):
+    done, fsync, link = [], os.fsync, os.link
+
+    def synced(handle: int) -> None:
+        fsync(handle)
+        done.append(("sync", Path(f"/proc/self/fd/{handle}").readlink().name.split(".")[1:2] or "folder"))
+
+    def linked(source, target) -> None:
+        link(source, target)
+        assert len(Path(target).read_bytes()) >= 32  # written, not only on its way
+        done.append(("link", [Path(target).name]))
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    given = Settings(state_dir=tmp_path / "state")
+    Store(given).close()
+    expected = [one for name in ("secret", "node") for one in (("sync", [name]), ("link", [name]), ("sync", "folder"))]
+    assert done == expected
 
 
 def test_the_secret_of_a_service_stays_and_is_private(tmp_path):

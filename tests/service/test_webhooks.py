@@ -110,11 +110,11 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_called(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **options: [public])
     called = []
 
-    def connect(address, timeout):
-        called.append((address, timeout))
+    def connect(sock, address):
+        called.append((address, sock.gettimeout()))
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     assert webhooks.deliver("https://hooks.example/", b"{}", "s", OPEN) == "unreachable"
     assert called == [(("93.184.216.34", 443), webhooks.TIMEOUT_SECONDS)]
 

@@ -6,13 +6,13 @@ import json
 import math
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aasist.errors import AasistError, MissingExtra
+from aasist.service.moments import moment
 
 if TYPE_CHECKING:
     from aasist.service.settings import Settings
@@ -165,9 +165,9 @@ def _values(key: StoredKey, now: float) -> dict[str, Any]:
         "state": key.state(now),
         "scopes": key.scopes.split(),
         "detail": key.detail,
-        "created_at": _moment(key.created_at),
-        "expires_at": _moment(key.expires_at),
-        "revoked_at": _moment(key.revoked_at),
+        "created_at": moment(key.created_at, "seconds"),
+        "expires_at": moment(key.expires_at, "seconds"),
+        "revoked_at": moment(key.revoked_at, "seconds"),
         "requests_per_minute": key.requests_per_minute,
         "audio_seconds_per_hour": key.audio_seconds_per_hour,
         "streams": key.streams,
@@ -175,9 +175,5 @@ def _values(key: StoredKey, now: float) -> dict[str, Any]:
 
 
 def _row(key: StoredKey, now: float) -> str:
-    until = f", until {_moment(key.expires_at)}" if key.expires_at is not None else ""
+    until = f", until {moment(key.expires_at, 'seconds')}" if key.expires_at is not None else ""
     return f"{key.id}  {key.state(now):8} {key.name}: {key.scopes}; {key.detail}{until}"
-
-
-def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

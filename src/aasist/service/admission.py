@@ -47,12 +47,33 @@ class Bucket:
 
 
 @dataclass
+class Places:
+    """For uploads of one kind and their bytes; so many of them for each account."""
+
+    most: int
+    most_each: int
+    most_bytes: int
+    most_bytes_each: int
+    taken: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Share:
+    """What one account has of some `Places`."""
+
+    taken: int = 0
+    bytes: int = 0
+
+
+@dataclass
 class Account:
     """What is counted of one key or address."""
 
     requests: Bucket | None
     audio: Bucket | None
-    uploads: int = 0
+    uploads: Share = field(default_factory=Share)
+    job_uploads: Share = field(default_factory=Share)
     streams: int = 0
     likenesses: list[tuple[float, NDArray[np.bool_]]] = field(default_factory=list)
     alike: list[float] = field(default_factory=list)
@@ -66,8 +87,27 @@ class Admission:
         self._settings, self._clock = settings, clock
         self._accounts: OrderedDict[str, Account] = OrderedDict()
         self._lock = threading.Lock()
-        self.uploads, self.upload_bytes, self.all_streams = 0, 0, 0
+        most_bytes = settings.max_in_flight_bytes
+        self.places = Places(settings.max_in_flight, settings.max_in_flight_each, most_bytes, most_bytes)
+        # Of their own: a long recording over a slow line takes hours to come.
+        self.job_places = Places(
+            settings.max_job_uploads,
+            settings.max_job_uploads_each,
+            most_bytes,
+            max(settings.job_max_bytes, most_bytes // 2),
+        )
+        self.all_streams = 0
         self.stopping = False
+
+    @property
+    def uploads(self) -> int:
+        """How many there are now, of both kinds."""
+        return self.places.taken + self.job_places.taken
+
+    @property
+    def upload_bytes(self) -> int:
+        """That have come of them."""
+        return self.places.bytes + self.job_places.bytes
 
     def request(self, principal: Principal) -> None:
         """Count one request; `Problem` 429 where there were too many, or too much audio, or too much of the same."""
@@ -129,38 +169,45 @@ class Admission:
                     )
 
     @contextmanager
-    def upload(self, principal: Principal) -> Iterator[Callable[[int], None]]:
-        """A place for one upload while it is received and judged; what it gives takes the bytes as they come.
+    def upload(self, principal: Principal, *, job: bool = False) -> Iterator[Callable[[int], None]]:
+        """A place for one upload while it is received (and, but for those of a job, judged); what it gives takes the bytes as
+        they come.
 
         `Problem` 503 where all places, or all bytes, are taken, 429 where the account has its share of them.
         """
-        taken = 0
+        places, taken = self.job_places if job else self.places, 0
 
         def take(count: int) -> None:
             nonlocal taken
             with self._lock:
-                if self.upload_bytes + count > self._settings.max_in_flight_bytes:
+                if places.bytes + count > places.most_bytes:
                     raise busy("as much is being uploaded as there is room for", retry_after=2)
-                self.upload_bytes += count
+                if share.bytes + count > places.most_bytes_each:
+                    raise _too_many("upload_limit", f"{places.most_bytes_each:,} bytes at a time are allowed", 2)
+                places.bytes += count
+                share.bytes += count
                 taken += count
 
         with self._lock:
             if self.stopping:
                 raise busy("the service is stopping", retry_after=5, code="stopping")
-            if self.uploads >= self._settings.max_in_flight:
-                raise busy("as many recordings are being judged as there is room for", retry_after=1)
+            if places.taken >= places.most:
+                what = "uploaded" if job else "judged"
+                raise busy(f"as many recordings are being {what} as there is room for", retry_after=1)
             account = self._account(principal, self._clock())
-            if account.uploads >= self._settings.max_in_flight_each:
-                raise _too_many("upload_limit", f"{account.uploads} recordings at a time are allowed", 1)
-            account.uploads += 1
-            self.uploads += 1
+            share = account.job_uploads if job else account.uploads
+            if share.taken >= places.most_each:
+                raise _too_many("upload_limit", f"{share.taken} recordings at a time are allowed", 1)
+            share.taken += 1
+            places.taken += 1
         try:
             yield take
         finally:
             with self._lock:
-                account.uploads -= 1
-                self.uploads -= 1
-                self.upload_bytes -= taken
+                share.taken -= 1
+                share.bytes -= taken
+                places.taken -= 1
+                places.bytes -= taken
 
     @contextmanager
     def stream(self, principal: Principal) -> Iterator[None]:

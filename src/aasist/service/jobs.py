@@ -7,25 +7,25 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from aasist.errors import AasistError, AudioError
-from aasist.service import webhooks
 from aasist.service.admission import Admission
+from aasist.service.background import LASTING, again_and_again, patiently, safely
 from aasist.service.coarse import coarsened
 from aasist.service.judge import Bounds, Given, Judge, Judged
-from aasist.service.keys import Principal, webhook_secret
+from aasist.service.keys import Principal
 from aasist.service.ledger import Ledger
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
+from aasist.service.moments import moment
 from aasist.service.problems import Problem
 from aasist.service.settings import Detail, Settings
 from aasist.service.store.jobstore import StoredJob
@@ -39,9 +39,10 @@ HOUSEKEEPING_SECONDS = 300.0
 ORPHAN_SECONDS = 3600.0
 """After which a file without a job is what was left of an upload that was never acknowledged."""
 
-WEBHOOK_HOLD_SECONDS = 120.0
+FIRST_RETRY_SECONDS, RETRY_GROWTH = 10.0, 4.0
+"""Before a job is judged again that the disk or the database stopped: 10 s, 40 s, 160 s, ..., `job_attempts` times."""
 
-T = TypeVar("T")
+KEEP_ATTEMPTS = 3
 
 
 class Jobs:
@@ -60,8 +61,13 @@ class Jobs:
 
     def start(self) -> None:
         """Begin, in the running loop."""
-        loops = [self._work] * self._settings.job_runners + [self._webhooks, self._housekeeping]
-        self._tasks = [asyncio.create_task(loop()) for loop in loops]
+        runners = [again_and_again(self._turn, lambda: self._stopping) for _ in range(self._settings.job_runners)]
+        self._tasks = [asyncio.create_task(loop) for loop in (*runners, again_and_again(self._housekeeping))]
+
+    @property
+    def alive(self) -> bool:
+        """Whether all that works in the background still does."""
+        return not any(task.done() for task in self._tasks)
 
     async def stop(self) -> None:
         """Give back what is not finished, for the next process."""
@@ -69,8 +75,7 @@ class Jobs:
         self._wake.set()
         for stop in self._stops:
             stop.set()
-        workers = self._tasks[: self._settings.job_runners]
-        for task in self._tasks[len(workers) :]:
+        for task in self._tasks[self._settings.job_runners :]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -82,50 +87,57 @@ class Jobs:
         """Where the audio of an open job lies."""
         return self._settings.jobs_dir / identity
 
-    async def _work(self) -> None:
-        while not self._stopping:
-            job = await self._safely(self._store.jobs.claim, self._owner, self._settings.job_lease_seconds)
-            if job is not None:
-                await self._one(job)
-                continue
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+    async def _turn(self) -> None:
+        job = await safely(self._store.jobs.claim, self._owner, self._settings.job_lease_seconds)
+        if job is not None:
+            await self._one(job)
+            return
+        self._wake.clear()
+        if self._stopping:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
 
     async def _one(self, job: StoredJob) -> None:
         stop, at = threading.Event(), [0.0]
         self._stops.add(stop)
-        beat = asyncio.create_task(self._renew(job, stop, at))
+        beat = asyncio.create_task(again_and_again(partial(self._renew, job, stop, at), stop.is_set))
         try:
             if self._stopping:
                 raise Given
-            judged = await self._judged(job, stop, at)
-            await self._finished(job, judged)
+            await self._finished(job, await self._judged(job, stop, at), stop)
         except Given:
             if self._stopping:
-                await self._safely(self._store.jobs.release, job.id, self._owner)
-        except Problem as error:
-            if error.status != 503:
-                raise
-            await self._safely(self._store.jobs.release, job.id, self._owner)
+                await self._back(job)
         except AasistError as error:
-            if not isinstance(error, AudioError):
-                LOG.error("job failed", extra={"job": job.id, "code": error.code, "reason": error.message})
-            said = error.message if isinstance(error, AudioError) else "the service failed on this; its log says how"
-            await self._failed(job, error.code, said)
-        except Exception:
-            LOG.exception("job failed", extra={"job": job.id})
-            await self._failed(job, "internal", "the service failed on this; its log says how")
+            if isinstance(error, Problem) and error.status == 503:
+                await self._back(job, after_seconds=error.retry_after or POLL_SECONDS)
+            else:
+                await self._failed(job, error, stop)
+        except LASTING as error:
+            await self._failed(job, error, stop)
+        except (SQLAlchemyError, OSError) as error:
+            wait = FIRST_RETRY_SECONDS * RETRY_GROWTH ** (job.attempts - 1)
+            extra = {"job": job.id, "error": type(error).__name__, "again_in": wait}
+            LOG.error("job waits for the database or the disk", extra=extra)
+            await self._back(job, after_seconds=wait, counted=True)
+        except Exception as error:
+            await self._failed(job, error, stop)
         finally:
             beat.cancel()
             self._stops.discard(stop)
 
+    async def _back(self, job: StoredJob, *, after_seconds: float = 0.0, counted: bool = False) -> None:
+        """For whoever comes next; where that fails too, its lease runs out."""
+        back = partial(self._store.jobs.release, job.id, self._owner, after_seconds=after_seconds, counted=counted)
+        await safely(back)
+
     async def _judged(self, job: StoredJob, stop: threading.Event, at: list[float]) -> Judged:
         if job.attempts > self._settings.job_attempts:
-            raise AudioError("gave_up", f"the service ended while it judged this, {job.attempts - 1} times")
+            raise AudioError(
+                "gave_up", f"the service ended or could not go on while it judged this, {job.attempts - 1} times"
+            )
         try:
             file = open(self.path_of(job.id), "rb")  # noqa: SIM115
         except FileNotFoundError:
@@ -139,22 +151,27 @@ class Jobs:
 
     async def _renew(self, job: StoredJob, stop: threading.Event, at: list[float]) -> None:
         lease = self._settings.job_lease_seconds
-        while True:
-            await asyncio.sleep(lease / 3)
-            renewed = await self._safely(self._store.jobs.renew, job.id, self._owner, lease, at[0])
-            if renewed is False:  # cancelled, or another's: None is a database that does not answer
-                stop.set()
-                return
+        await asyncio.sleep(lease / 3)
+        renewed = await safely(self._store.jobs.renew, job.id, self._owner, lease, at[0])
+        if renewed is False:  # cancelled, or another's: None is a database that does not answer
+            stop.set()
 
-    async def _finished(self, job: StoredJob, judged: Judged) -> None:
+    async def _finished(self, job: StoredJob, judged: Judged, stop: threading.Event) -> None:
+        """What was judged, hours maybe, is not judged again because the database is away for a minute: it is waited for."""
         verdict = judged.verdict
         stored = StoredVerdict.of(verdict, key_id=job.key_id, job_id=job.id, audio_kept=self._settings.keep_audio)
         document = {**verdict.to_dict(timeline=job.timeline), "path": job.name}
-        if self._settings.keep_audio:
-            await anyio.to_thread.run_sync(self._ledger.keep_audio, self.path_of(job.id), stored.id)
-        detail = await anyio.to_thread.run_sync(self._detail, job.key_id)
+        detail = await patiently(stop, self._detail, job.key_id)
         shown = json.dumps(coarsened(document, detail), allow_nan=False)
-        if not await self._ended(job, verdict=stored, document=shown, error=None):
+        if stored.audio_kept:
+            stored = replace(stored, audio_kept=await self._kept(job, stored.id))
+        ended = False
+        try:
+            ended = await self._ended(job, stop, verdict=stored, document=shown, error=None)
+        finally:
+            if stored.audio_kept and not ended:  # cancelled meanwhile: nothing is kept of it
+                self._settings.audio_dir.joinpath(stored.id).unlink(missing_ok=True)
+        if not ended:
             return
         principal = Principal(job.key_id, "job", frozenset(), detail)
         self._admission.audio(principal, verdict.duration_seconds or 0.0)
@@ -163,15 +180,41 @@ class Jobs:
         self._metrics.verdicts.labels(str(verdict.label)).inc()
         self._metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
 
-    async def _failed(self, job: StoredJob, code: str, message: str) -> None:
-        await self._ended(job, verdict=None, document=None, error=(code, message))
+    async def _kept(self, job: StoredJob, identity: str) -> bool:
+        """Keep a copy of its audio. A disk that will not have it costs the copy, not the verdict, and the log says so."""
+        for _ in range(KEEP_ATTEMPTS):
+            try:
+                await anyio.to_thread.run_sync(self._ledger.keep_audio, self.path_of(job.id), identity)
+                return True
+            except OSError as error:
+                LOG.error("audio not kept", extra={"job": job.id, "error": type(error).__name__})
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    async def _failed(self, job: StoredJob, error: Exception, stop: threading.Event) -> None:
+        code, said = "internal", "the service failed on this; its log says how"
+        if isinstance(error, AasistError):
+            code = error.code
+            if isinstance(error, AudioError):
+                said = error.message
+            else:
+                LOG.error("job failed", extra={"job": job.id, "code": code, "reason": error.message})
+        else:
+            LOG.error("job failed", extra={"job": job.id}, exc_info=error)
+        with suppress(Given):
+            await self._ended(job, stop, verdict=None, document=None, error=(code, said))
 
     async def _ended(
-        self, job: StoredJob, *, verdict: StoredVerdict | None, document: str | None, error: tuple[str, str] | None
+        self,
+        job: StoredJob,
+        stop: threading.Event,
+        *,
+        verdict: StoredVerdict | None,
+        document: str | None,
+        error: tuple[str, str] | None,
     ) -> bool:
         finish = partial(self._store.jobs.finish, job.id, self._owner, verdict=verdict, document=document, error=error)
-        while (ended := await self._safely(finish)) is None:
-            await asyncio.sleep(POLL_SECONDS)
+        ended = await patiently(stop, finish)
         if ended:
             self.path_of(job.id).unlink(missing_ok=True)
             self._metrics.jobs.labels("failed" if error else "done").inc()
@@ -181,33 +224,12 @@ class Jobs:
 
     def _detail(self, key_id: str | None) -> Detail:
         stored = self._store.keys.get(key_id) if key_id else None
-        if stored is None:
-            return self._settings.detail
-        return "label" if stored.detail == "label" else "rounded" if stored.detail == "rounded" else "full"
-
-    async def _webhooks(self) -> None:
-        while True:
-            job = await self._safely(self._store.jobs.take_webhook, WEBHOOK_HOLD_SECONDS)
-            if job is None:
-                await asyncio.sleep(POLL_SECONDS)
-                continue
-            body = json.dumps({**job_values(job), "webhook": None}, ensure_ascii=False).encode()
-            secret = webhook_secret(self._store.secret, job.key_id)
-            outcome = await anyio.to_thread.run_sync(
-                webhooks.deliver, job.webhook_url or "", body, secret, self._settings
-            )
-            ended = outcome in ("delivered", "gone")
-            again = None if ended else webhooks.next_at(job.webhook_attempts, self._settings)
-            done = partial(self._store.jobs.webhook_done, job.id, delivered=outcome == "delivered", again_at=again)
-            await self._safely(done)
-            self._metrics.webhooks.labels("delivered" if outcome == "delivered" else "failed").inc()
-            LOG.info("webhook", extra={"job": job.id, "outcome": outcome, "attempt": job.webhook_attempts})
+        return self._settings.detail if stored is None else stored.sees
 
     async def _housekeeping(self) -> None:
-        while True:
-            await self._safely(self._tidy)
-            await self._safely(self._ledger.forget)
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        await safely(self._tidy)
+        await safely(self._ledger.forget)
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
     def _tidy(self) -> None:
         """Delete audio of jobs that ended while their process was killed, and uploads that were never acknowledged."""
@@ -224,15 +246,6 @@ class Jobs:
             if orphan or self._store.jobs.get(path.name) is not None:
                 path.unlink(missing_ok=True)
 
-    async def _safely(self, call: Callable[..., T], *arguments: Any) -> T | None:
-        """In a thread; None where the database does not answer, which is logged."""
-        try:
-            return await anyio.to_thread.run_sync(partial(call, *arguments))
-        except (SQLAlchemyError, OSError) as error:
-            LOG.error("jobs wait for the database", extra={"error": type(error).__name__})
-            await asyncio.sleep(POLL_SECONDS)
-            return None
-
 
 def job_values(job: StoredJob) -> dict[str, Any]:
     """The JSON object of a job."""
@@ -244,15 +257,11 @@ def job_values(job: StoredJob) -> dict[str, Any]:
     return {
         "id": job.id,
         "status": job.status,
-        "created_at": _moment(job.created_at),
-        "started_at": _moment(job.started_at),
-        "finished_at": _moment(job.finished_at),
+        "created_at": moment(job.created_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
         "progress_seconds": round(job.progress_seconds, 3),
         "verdict": None if job.document is None else json.loads(job.document),
         "error": error,
         "webhook": webhook,
     }
-
-
-def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -111,9 +111,8 @@ class Doorkeeper:
         matches = hmac.compare_digest(_hashed(secret), stored.sha256 if stored else bytes(32))
         if stored is None or not matches or stored.state(time.time()) != "active":
             raise Problem(401, "key_invalid", "the key is not known, has expired or was revoked")
-        detail: Detail = "label" if stored.detail == "label" else "rounded" if stored.detail == "rounded" else "full"
         limits = Limits(stored.requests_per_minute, stored.audio_seconds_per_hour, stored.streams)
-        return Principal(stored.id, address, frozenset(stored.scopes.split()), detail, limits)
+        return Principal(stored.id, address, frozenset(stored.scopes.split()), stored.sees, limits)
 
     def _stored(self, identity: str) -> StoredKey | None:
         now = time.monotonic()

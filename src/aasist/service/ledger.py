@@ -13,6 +13,7 @@ from typing import BinaryIO
 import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
+from aasist.service.background import again_and_again
 from aasist.service.logs import LOG
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
@@ -41,9 +42,11 @@ class Ledger:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+        await again_and_again(self._turn)
+
+    async def _turn(self) -> None:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await self.flush()
 
     async def flush(self) -> None:
         """Store what waits."""
@@ -63,7 +66,12 @@ class Ledger:
             file = stack.enter_context(open(source, "rb")) if isinstance(source, Path) else source
             file.seek(0)
             copy = stack.enter_context(os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"))
-            shutil.copyfileobj(file, copy, 1 << 20)
+            try:
+                shutil.copyfileobj(file, copy, 1 << 20)
+                copy.flush()
+            except OSError:  # half a copy, of a disk that is full
+                path.unlink(missing_ok=True)
+                raise
 
     def forget(self) -> None:
         """Delete what is older than it may be. Several processes may do so at once."""

@@ -33,6 +33,8 @@ WAITS_SECONDS = (0.0, 1.0, 4.0)
 THREADS = 4
 MOST_WAITING = 256
 
+CLOSE_SECONDS = 5.0
+
 
 class Notifier:
     """Delivers notices, those of all streams of a process."""
@@ -42,6 +44,7 @@ class Notifier:
         self._pool = ThreadPoolExecutor(THREADS, "notice")
         self._places = threading.Semaphore(MOST_WAITING)
         self._closing = threading.Event()
+        self._calls = webhooks.Calls()
 
     def tell(self, url: str, body: bytes, secret: str) -> None:
         """Deliver soon; where too many wait, not at all, and the log says so."""
@@ -55,17 +58,22 @@ class Notifier:
             self._given_up("stopping")
 
     def close(self) -> None:
-        """Those that are on their way are; nothing is tried again."""
+        """What waits has `CLOSE_SECONDS` to be told, then it is cut off; nothing is tried again."""
         self._closing.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False)
+        until = time.monotonic() + CLOSE_SECONDS
+        free = 0
+        while free < MOST_WAITING and self._places.acquire(timeout=max(0.0, until - time.monotonic())):
+            free += 1
+        self._calls.cut()
 
     def _deliver(self, url: str, body: bytes, secret: str) -> None:
         outcome = "unsent"
         try:
             for wait in WAITS_SECONDS:
-                if self._closing.wait(wait):
+                if wait and self._closing.wait(wait):
                     break
-                outcome = webhooks.deliver(url, body, secret, self._settings)
+                outcome = webhooks.deliver(url, body, secret, self._settings, self._calls)
                 self._metrics.webhooks.labels(
                     outcome if outcome in ("delivered", "gone", "refused") else "failed"
                 ).inc()

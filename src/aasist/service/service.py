@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from aasist.service.admission import Admission
+from aasist.service.deliveries import Deliveries
 from aasist.service.jobs import Jobs
 from aasist.service.judge import Judge
 from aasist.service.keys import Doorkeeper, Principal
@@ -33,6 +34,7 @@ class Service:
     doorkeeper: Doorkeeper
     ledger: Ledger
     jobs: Jobs
+    deliveries: Deliveries
     streams: Streams
     notifier: Notifier
 
@@ -54,14 +56,16 @@ class Service:
         self.ledger = Ledger(self.store, settings)
         self.jobs = Jobs(settings, self.store, self.judge, self.ledger, self.admission, self.metrics)
         self._flushing = asyncio.create_task(self.ledger.run())
+        self.deliveries = Deliveries(settings, self.store, self.metrics)
         self.jobs.start()
+        self.deliveries.start()
         self.ready = True
         LOG.info("ready", extra={"model": self.judge.detector.model.name, "keys_required": settings.keys_required})
 
     async def stop(self) -> None:
         """Let go of jobs, store what waits, end the processes."""
         self.ready, self.admission.stopping = False, True
-        await self.jobs.stop()
+        await asyncio.gather(self.jobs.stop(), self.deliveries.stop())
         await anyio.to_thread.run_sync(self.judge.close)
         await anyio.to_thread.run_sync(self.streams.close)
         await anyio.to_thread.run_sync(self.notifier.close)
@@ -70,6 +74,12 @@ class Service:
         await self.ledger.flush()
         self.store.close()
         LOG.info("stopped")
+
+    @property
+    def alive(self) -> bool:
+        """Whether all that works in the background still does."""
+        flushing = self._flushing is not None and not self._flushing.done()
+        return flushing and self.jobs.alive and self.deliveries.alive
 
     def gauge(self) -> None:
         """Bring the gauges up to date."""

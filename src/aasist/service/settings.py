@@ -83,10 +83,20 @@ class Settings(BaseSettings):
     max_seconds: float = Field(600.0, gt=0, description="Of a recording to /v1/detect.")
     job_max_bytes: int = Field(2_000_000_000, ge=1, description="Of an upload to /v1/jobs.")
     job_max_seconds: float = Field(43_200.0, gt=0, description="Of a recording to /v1/jobs.")
-    max_in_flight: int = Field(64, ge=1, description="Uploads being received or judged at a time, by process.")
+    max_in_flight: int = Field(
+        64, ge=1, description="Uploads to /v1/detect being received or judged at a time, by process."
+    )
     max_in_flight_each: int = Field(32, ge=1, description="Of one key or address: one client must not take all places.")
     max_in_flight_bytes: int = Field(4_000_000_000, ge=1, description="And their bytes, in files without a name.")
     max_jobs_waiting: int = Field(1_000, ge=1, description="Jobs that may wait, of all keys.")
+    max_jobs_waiting_each: int = Field(
+        250, ge=1, description="Of one key; all who have none are counted together, here and in the next."
+    )
+    max_job_bytes_each: int = Field(20_000_000_000, ge=1, description="Of the jobs of one key that wait, on disk.")
+    max_job_uploads: int = Field(16, ge=1, description="Uploads to /v1/jobs being received at a time, by process.")
+    max_job_uploads_each: int = Field(
+        4, ge=1, description="Of one key or address. max_in_flight_bytes holds for them too, half of it for each."
+    )
     queue_seconds: float = Field(30.0, gt=0, description="Longer in the queue than this, an upload is turned away.")
     max_connections: int = Field(512, ge=1, description="By process.")
     max_headers: int = Field(100, ge=10, description="Of a request.")
@@ -105,7 +115,7 @@ class Settings(BaseSettings):
     job_runners: int = Field(1, ge=0, description="Jobs worked on at a time, by process.")
     job_lease_seconds: float = Field(30.0, gt=0, description="After which a job of a dead process is taken over.")
     job_attempts: int = Field(
-        5, ge=1, description="After which a job that takes the service down each time has failed."
+        5, ge=1, description="After which a job that takes the service down, or that the disk stops, has failed."
     )
     webhook_allow: Names = Field((), description="Networks and host names that webhooks may reach besides public ones.")
     webhook_attempts: int = Field(8, ge=1, le=20, description="Of delivering a webhook, over about a day.")
@@ -144,6 +154,8 @@ class Settings(BaseSettings):
     def _fits(self) -> Settings:
         if max(self.max_bytes, self.job_max_bytes) > self.max_in_flight_bytes:
             raise ValueError("max_in_flight_bytes must hold one upload of max_bytes and of job_max_bytes")
+        if self.job_max_bytes > self.max_job_bytes_each:
+            raise ValueError("max_job_bytes_each must hold one upload of job_max_bytes")
         if "*" in self.cors_origins and not self.loopback and self.insecure:
             raise ValueError(
                 "cors_origins '*' together with insecure would open the service to every page: name the origins"

@@ -14,7 +14,8 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, urlsplit
 
 from aasist.service.problems import Problem
@@ -57,8 +58,42 @@ def signature(secret: str, body: bytes, now: float | None = None) -> str:
     return f"t={moment},v1={digest}"
 
 
-def deliver(url: str, body: bytes, secret: str, settings: Settings) -> str:
-    """Send once; ``delivered``, ``gone`` (410: never again), or why not: ``status 500``, ``refused``, ``unreachable``, ..."""
+CUT = "cut"
+
+
+class Calls:
+    """Deliveries that are under way, so that another thread can cut all of them off, once and for good."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[_Plain] = set()
+        self.are_cut = False
+
+    def cut(self) -> None:
+        """End them; what is begun afterwards is not made."""
+        with self._lock:
+            self.are_cut = True
+            for connection in self._open:
+                connection.cut()
+
+    @contextmanager
+    def one(self, connection: _Plain) -> Iterator[None]:
+        """While it is open. `ConnectionAbortedError` where all have been cut."""
+        with self._lock:
+            if self.are_cut:
+                raise ConnectionAbortedError
+            self._open.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+
+def deliver(url: str, body: bytes, secret: str, settings: Settings, calls: Calls | None = None) -> str:
+    """Send once; ``delivered``, ``gone`` (410: never again), or why not: ``status 500``, ``refused``, ``unreachable``, ..., or
+    `CUT` where ``calls`` were cut meanwhile."""
+    calls = calls or Calls()
     try:
         check(url, settings)
         parts = _parts(url)
@@ -79,10 +114,11 @@ def deliver(url: str, body: bytes, secret: str, settings: Settings) -> str:
             "User-Agent": "aasist-webhook",
             SIGNATURE: signature(secret, body),
         }
-        connection.request("POST", path, body, headers)
-        status = connection.getresponse().status
+        with calls.one(connection):
+            connection.request("POST", path, body, headers)
+            status = connection.getresponse().status
     except (OSError, http.client.HTTPException, ValueError):
-        return "unreachable"
+        return CUT if calls.are_cut else "unreachable"
     finally:
         watch.cancel()
         connection.close()
@@ -167,15 +203,21 @@ class _Plain(http.client.HTTPConnection):
 
     def __init__(self, host: str, port: int, address: str) -> None:
         super().__init__(host, port, timeout=TIMEOUT_SECONDS)
-        self._address = address
+        self._address, self._is_cut = address, False
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        # Known before it is connected, so that also this can be cut off.
+        self.sock = socket.socket(socket.AF_INET6 if ":" in self._address else socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        if self._is_cut:
+            raise ConnectionAbortedError
+        self.sock.connect((self._address, self.port))
 
     def cut(self) -> None:
         """End it from another thread."""
-        with suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+        self._is_cut = True
+        with suppress(OSError, TypeError):  # not yet connected; no socket yet
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # that of TLS would forget its state under a reader
 
 
 class _Secure(_Plain):
@@ -185,4 +227,8 @@ class _Secure(_Plain):
 
     def connect(self) -> None:
         super().connect()
-        self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+        # First known, then greeted: of a greeting that comes a byte at a time, too, each byte has its time and the whole has not.
+        self.sock = ssl.create_default_context().wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.sock.do_handshake()

@@ -27,13 +27,17 @@ async def healthz() -> Response:
 
 @router.get("/readyz", summary="Whether it can judge", response_model=schemas.Health, responses=problems(503))
 async def readyz(service: Running) -> Response:
-    """The model is open, the database answers, and the service is not stopping. Needs no key."""
+    """The model is open, the database answers, jobs are worked on, and the service is not stopping. Needs no key."""
     if not service.ready:
         raise busy("the service is stopping", retry_after=5, code="stopping")
     try:
         await anyio.to_thread.run_sync(service.store.ping)
     except SQLAlchemyError:
         raise busy("the database does not answer", retry_after=5, code="database") from None
+    if not service.alive:
+        raise busy(
+            "work in the background has ended; the service must be started anew", retry_after=5, code="background"
+        )
     return JSONResponse({"status": "ready"})
 
 

@@ -19,7 +19,9 @@ from aasist.service.keys import Principal
 from aasist.service.problems import Problem, busy
 from aasist.service.routes.answers import problems, recording
 from aasist.service.service import Admitted, Running, Service
-from aasist.service.store.jobstore import StoredJob
+from aasist.service.settings import Settings
+from aasist.service.store.jobstore import NoRoom, Room, StoredJob
+from aasist.service.store.store import synced
 from aasist.service.uploads import Upload, receive
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -54,9 +56,13 @@ async def submit(
         webhooks.check(webhook_url, settings)
     if await anyio.to_thread.run_sync(store.jobs.waiting) >= settings.max_jobs_waiting:
         raise busy("as many jobs wait as there is room for", retry_after=30, code="jobs_full")
+    room = _room(settings)
+    held = await anyio.to_thread.run_sync(store.jobs.held, principal.key_id)
+    if not Room(held.jobs + 1, held.bytes + 1).within(room):  # before hours of upload
+        raise _no_room(room)
     identity = secrets.token_hex(16)
     path = service.jobs.path_of(identity)
-    with service.admission.upload(principal) as take:
+    with service.admission.upload(principal, job=True) as take:
         draft = path.with_name(f".{identity}")
         try:
             with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -111,15 +117,25 @@ def _acknowledge(service: Service, draft: Path, path: Path, job: StoredJob) -> N
     """The audio first, then the row: there is never a job without its audio."""
     draft.rename(path)
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
+        synced(path.parent)
+        room = _room(service.settings)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        service.store.jobs.add(job)
+            service.store.jobs.add(job, room=room)
+        except NoRoom:
+            raise _no_room(room) from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _room(settings: Settings) -> Room:
+    """For the jobs of one key."""
+    return Room(settings.max_jobs_waiting_each, settings.max_job_bytes_each)
+
+
+def _no_room(room: Room) -> Problem:
+    said = f"{room.jobs:,} jobs of at most {room.bytes:,} bytes together may wait; come again when some have ended"
+    return Problem(429, "job_limit", said, retry_after=30)
 
 
 async def _own(service: Service, principal: Principal, identity: str) -> StoredJob:

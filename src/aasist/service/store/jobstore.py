@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from aasist.service.store.tables import jobs
+from aasist.service.store.tables import CODE_CHARACTERS, jobs
 from aasist.service.store.verdictstore import StoredVerdict, inserted
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
+ROOM_LOCK = 5_202_118
+"""Of PostgreSQL, held while it is counted whether a job has room."""
+
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -43,16 +48,43 @@ class StoredJob:
     webhook_delivered_at: float | None = None
 
 
+@dataclass(frozen=True)
+class Room:
+    """That jobs take, or may take, while they have not ended."""
+
+    jobs: int
+    bytes: int
+
+    def within(self, other: Room) -> bool:
+        """Whether it fits into ``other``."""
+        return self.jobs <= other.jobs and self.bytes <= other.bytes
+
+
+class NoRoom(Exception):
+    """The key has as many jobs, or bytes of them, as it may have."""
+
+
 class JobStore:
     """The table of jobs, for one node: the machine, or rather the folder, that holds their audio."""
 
     def __init__(self, engine: sa.Engine, node: str) -> None:
         self._engine, self.node = engine, node
+        self._turn = itertools.count(1)
+        self._turns: dict[str | None, int] = {}
 
-    def add(self, job: StoredJob) -> None:
-        """Insert one; once this returns, it is not lost."""
+    def add(self, job: StoredJob, *, room: Room | None = None) -> None:
+        """Insert one; once this returns, it is not lost. `NoRoom` where its key would hold more than ``room``."""
         with self._engine.begin() as connection:
+            if room is not None and self._engine.dialect.name == "postgresql":  # SQLite has one writer at a time
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROOM_LOCK)))
             connection.execute(jobs.insert().values(**asdict(job)))
+            if room is not None and not self._held(connection, job.key_id).within(room):
+                raise NoRoom  # and the row is gone again
+
+    def held(self, key_id: str | None) -> Room:
+        """What jobs of a key (None: of all without one) that have not ended take, on every node."""
+        with self._engine.connect() as connection:
+            return self._held(connection, key_id)
 
     def get(self, identity: str) -> StoredJob | None:
         """By its identity."""
@@ -85,12 +117,30 @@ class JobStore:
         )
 
     def claim(self, owner: str, lease_seconds: float) -> StoredJob | None:
-        """The oldest job that is queued, or whose owner has not renewed its lease; it is the caller's for that long."""
+        """A job that is queued, or whose owner has not renewed its lease; it is the caller's for that long.
+
+        Of the key that has waited longest for its turn with this process, the oldest: who has queued a thousand has one done
+        between two of others.
+        """
         now = time.time()
         free = sa.or_(jobs.c.status == "queued", sa.and_(jobs.c.status == "running", jobs.c.lease_until < now))
+        waiting = (
+            sa.select(jobs.c.key_id, sa.func.min(jobs.c.created_at))
+            .where(jobs.c.node == self.node, free)
+            .group_by(jobs.c.key_id)
+        )
+        with self._engine.connect() as connection:
+            found = [(key_id, oldest) for key_id, oldest in connection.execute(waiting)]
+        for key_id, _ in sorted(found, key=lambda one: (self._turns.get(one[0], 0), one[1])):
+            if (job := self._claim(key_id, free, owner, now, lease_seconds)) is not None:
+                self._turns[key_id] = next(self._turn)
+                return job
+        return None
+
+    def _claim(self, key_id: str | None, free: Any, owner: str, now: float, lease_seconds: float) -> StoredJob | None:
         oldest = (
             sa.select(jobs.c.id)
-            .where(jobs.c.node == self.node, free)
+            .where(jobs.c.node == self.node, free, jobs.c.key_id.is_not_distinct_from(key_id))
             .order_by(jobs.c.created_at, jobs.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)  # of PostgreSQL; SQLite has one writer at a time
@@ -119,11 +169,15 @@ class JobStore:
             )
         )
 
-    def release(self, identity: str, owner: str) -> bool:
-        """Give it back unfinished, for whoever comes next; it does not count as an attempt."""
+    def release(self, identity: str, owner: str, *, after_seconds: float = 0.0, counted: bool = False) -> bool:
+        """Give it back unfinished, for whoever comes next, not before so long; whether it counts as an attempt."""
+        attempts = jobs.c.attempts - (0 if counted else 1)
+        # One that has to wait is as one whose owner died: free when the lease is over.
+        state = {"status": "running", "lease_until": time.time() + after_seconds}
+        free = {"status": "queued", "lease_until": None}
         return self._changed(
             self._mine(identity, owner).values(
-                status="queued", lease_owner=None, lease_until=None, attempts=jobs.c.attempts - 1
+                lease_owner=None, attempts=attempts, **(state if after_seconds > 0 else free)
             )
         )
 
@@ -136,7 +190,10 @@ class JobStore:
         document: str | None,
         error: tuple[str, str] | None,
     ) -> bool:
-        """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds."""
+        """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds.
+
+        What a decoder says of a recording may hold what no database takes: it is stored without that.
+        """
         now = time.time()
         code, message = error or (None, None)
         change = self._mine(identity, owner).values(
@@ -146,8 +203,8 @@ class JobStore:
             lease_until=None,
             verdict_id=verdict.id if verdict else None,
             document=document,
-            error_code=code,
-            error_message=message,
+            error_code=_storable(code, CODE_CHARACTERS),
+            error_message=_storable(message),
             **_webhook_is_due(now),
         )
         with self._engine.begin() as connection:
@@ -157,10 +214,20 @@ class JobStore:
                 connection.execute(inserted(verdict))
             return True
 
-    def take_webhook(self, hold_seconds: float) -> StoredJob | None:
-        """A job whose webhook is to be delivered; nobody else takes it for ``hold_seconds``. Counts as an attempt."""
+    def take_webhook(
+        self, hold_seconds: float, *, not_of: Iterable[str | None] = (), not_to: Iterable[str] = ()
+    ) -> StoredJob | None:
+        """A job whose webhook is to be delivered; nobody else takes it for ``hold_seconds``. Counts as an attempt.
+
+        Not one of the keys ``not_of``, nor one whose address begins as one of ``not_to``.
+        """
         now = time.time()
-        due = sa.select(jobs.c.id).where(jobs.c.node == self.node, jobs.c.webhook_due_at <= now)
+        due = sa.select(jobs.c.id).where(
+            jobs.c.node == self.node,
+            jobs.c.webhook_due_at <= now,
+            *(jobs.c.key_id.is_distinct_from(key) for key in not_of),
+            *(sa.not_(jobs.c.webhook_url.startswith(receiver, autoescape=True)) for receiver in not_to),
+        )
         first = due.order_by(jobs.c.webhook_due_at).limit(1).with_for_update(skip_locked=True)
         change = (
             jobs.update()
@@ -179,11 +246,22 @@ class JobStore:
             values["webhook_delivered_at"] = time.time()
         self._changed(jobs.update().where(jobs.c.id == identity).values(**values))
 
+    def webhook_back(self, identity: str) -> None:
+        """Due again at once: its delivery was cut off, which does not count as an attempt."""
+        values = {"webhook_due_at": time.time(), "webhook_attempts": jobs.c.webhook_attempts - 1}
+        self._changed(jobs.update().where(jobs.c.id == identity, jobs.c.webhook_due_at.is_not(None)).values(**values))
+
     def forget(self, before: float) -> list[str]:
         """Delete jobs that ended before, and whose webhook is not due; give their identities."""
         old = sa.and_(jobs.c.status.in_(ENDED), jobs.c.finished_at < before, jobs.c.webhook_due_at.is_(None))
         with self._engine.begin() as connection:
             return list(connection.execute(jobs.delete().where(old).returning(jobs.c.id)).scalars())
+
+    def _held(self, connection: sa.Connection, key_id: str | None) -> Room:
+        of_key = sa.and_(jobs.c.key_id.is_not_distinct_from(key_id), jobs.c.status.in_(("queued", "running")))
+        chosen = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(jobs.c.bytes), 0)).where(of_key)
+        count, size_bytes = connection.execute(chosen).one()
+        return Room(int(count), int(size_bytes))
 
     def _mine(self, identity: str, owner: str) -> Any:
         return jobs.update().where(jobs.c.id == identity, jobs.c.status == "running", jobs.c.lease_owner == owner)
@@ -196,6 +274,11 @@ class JobStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else StoredJob(**row)
+
+
+def _storable(text: str | None, most: int | None = None) -> str | None:
+    """Without NUL, which PostgreSQL refuses, and without halves of characters, which are no UTF-8."""
+    return None if text is None else text.replace("\0", "").encode(errors="replace").decode()[:most]
 
 
 def _webhook_is_due(now: float) -> dict[str, Any]:

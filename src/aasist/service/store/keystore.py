@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from aasist.service.settings import Detail
 from aasist.service.store.tables import keys
 
 
@@ -26,6 +27,11 @@ class StoredKey:
     streams: int | None = None
     expires_at: float | None = None
     revoked_at: float | None = None
+
+    @property
+    def sees(self) -> Detail:
+        """``detail`` as one of those that there are."""
+        return "label" if self.detail == "label" else "rounded" if self.detail == "rounded" else "full"
 
     def state(self, now: float) -> str:
         """``active``, ``expired`` or ``revoked``."""

@@ -35,15 +35,29 @@ class Store:
         self._engine.dispose()
 
 
+def synced(folder: Path) -> None:
+    """Have the names in a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _kept(path: Path, size_bytes: int) -> str:
     """Random hexadecimal digits that stay the same; whichever of several processes comes first writes them."""
     mine = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     mine.touch(mode=0o600)
     try:
-        mine.write_text(secrets.token_hex(size_bytes), encoding="ascii")
+        with open(mine, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(size_bytes))
+            file.flush()
+            os.fsync(file.fileno())
         os.link(mine, path)
     except FileExistsError:
         pass
     finally:
         mine.unlink()
+    # Also where another was first: what is signed with it, or stored under it, must not outlive it in a power cut.
+    synced(path.parent)
     return path.read_text(encoding="ascii").strip()

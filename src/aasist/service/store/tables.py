@@ -17,6 +17,8 @@ from sqlalchemy import (
     Text,
 )
 
+CODE_CHARACTERS = 40
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -76,7 +78,7 @@ jobs = Table(
     Column("lease_until", Double),
     Column("verdict_id", String(32)),
     Column("document", Text),
-    Column("error_code", String(40)),
+    Column("error_code", String(CODE_CHARACTERS)),
     Column("error_message", Text),
     Column("webhook_url", Text),
     Column("webhook_attempts", Integer, nullable=False),
