@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from aasist.service.guards import SECURITY_HEADERS
 from aasist.service.keys import new_key
@@ -40,6 +41,17 @@ def test_pages_of_other_origins_may_not_post(client, speech):
     for origin in ("https://evil.example", "null", "http://127.0.0.1:9", "http://localhost"):
         problem(client.post("/v1/detect", headers={"Origin": origin}, **form(speech)), 403, "foreign_origin")
     assert client.post("/v1/detect", headers={"Origin": "http://127.0.0.1"}, **form(speech)).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//", "http:///"])
+def test_an_origin_that_is_none_is_a_foreign_one(client, speech, origin):
+    problem(client.post("/v1/detect", headers={"Origin": origin}, **form(speech)), 403, "foreign_origin")
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        client.websocket_connect("ws://127.0.0.1/v1/stream", headers={"Origin": origin}),
+    ):
+        pass
+    assert closed.value.code == 1008
 
 
 def test_origins_are_let_in_by_name_only(serving, speech):

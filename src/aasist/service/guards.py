@@ -130,7 +130,12 @@ class Guards:
 
     def _same(self, origin: str, host: str) -> bool:
         allowed = self._settings.cors_origins
-        return "*" in allowed or origin in allowed or urlsplit(origin).netloc.lower() == host.lower()
+        if "*" in allowed or origin in allowed:
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:  # http://[ is nobody's origin
+            return False
 
 
 def _host_name(host: str) -> str:
