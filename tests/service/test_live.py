@@ -117,6 +117,27 @@ def test_killed_it_leaves_no_process(tmp_path, loudness_onnx):
 
 
 def test_two_processes_share_database_and_figures(tmp_path, loudness_onnx, speech):
+def test_killed_it_leaves_none_of_several_and_no_decoder_that_is_stopped(tmp_path, loudness_onnx):
+    with Live(tmp_path, model=loudness_onnx, workers=2) as live:
+        until = time.monotonic() + 60
+        decoding: list[int] = []
+        while len(decoding) < 4:  # two of each
+            assert time.monotonic() < until
+            children = decoders_of(live.process.pid)
+            decoding = [
+                pid for pid in children if re.search(r"Max file size +0 ", Path(f"/proc/{pid}/limits").read_text())
+            ]
+        for pid in decoding:
+            os.kill(pid, signal.SIGSTOP)
+        port = live.port
+    try:
+        assert gone(children)
+    finally:
+        for pid in filter(lambda pid: Path(f"/proc/{pid}").exists(), children):
+            os.kill(pid, signal.SIGKILL)
+    socket.create_server(("127.0.0.1", port)).close()  # its address is free
+
+
     with Live(tmp_path, model=loudness_onnx, workers=2) as live:
         for _ in range(8):
             with httpx.Client() as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from uvicorn.supervisors import Multiprocess
 from aasist.errors import AasistError
 from aasist.runtime.models import open_model
 from aasist.service.app import create_app
-from aasist.service.connections import limited
+from aasist.service.connections import StreamConnection, limited
+from aasist.service.lifeline import end_with
 from aasist.service.logs import start_logging
 from aasist.service.metrics import SHARED
 from aasist.service.settings import Settings
@@ -76,7 +78,10 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
 
 
 def application(settings: Settings) -> FastAPI:
-    """What each process runs."""
+    """What each process runs. One of several ends with the first, which alone can be stopped and started again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid)
     start_logging()
     limited(settings.header_seconds, settings.max_connections)
     return create_app(settings)
