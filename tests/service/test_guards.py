@@ -24,6 +24,13 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(client, path):
     assert "server" not in response.headers
 
 
+def test_the_page_has_them_too_but_for_what_it_may_load_and_how_long_it_keeps(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    own = {name for name, value in SECURITY_HEADERS.items() if response.headers[name] != value}
+    assert own == {"Content-Security-Policy", "Cache-Control"}
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost@evil.example"]
 )
@@ -92,6 +99,14 @@ def test_beyond_loopback_everything_but_health_needs_a_key(guarded, speech):
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
     problem(client.post("/v1/detect", **form(speech)), 401, "key_required")
     assert client.post("/v1/detect", headers=bearer(), **form(speech)).status_code == 200
+
+
+def test_on_loopback_too_where_a_proxy_of_this_machine_lets_others_in(serving, speech):
+    client = serving(require_keys=True)
+    problem(client.post("/v1/detect", **form(speech)), 401, "key_required")
+    key, stored = new_key("test")
+    client.app.state.service.store.keys.add(stored)
+    assert client.get("/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
 @pytest.mark.parametrize(
