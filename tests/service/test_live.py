@@ -24,6 +24,7 @@ from aasist.service.settings import Settings
 
 from .conftest import wav
 from .live import Live, decoders_of
+from .vanishing import connected
 
 JOBS = int(os.environ.get("AASIST_KILLED_JOBS", "12"))
 """Killed under way; make soak takes 200."""
@@ -116,7 +117,6 @@ def test_killed_it_leaves_no_process(tmp_path, loudness_onnx):
     assert gone(children)
 
 
-def test_two_processes_share_database_and_figures(tmp_path, loudness_onnx, speech):
 def test_killed_it_leaves_none_of_several_and_no_decoder_that_is_stopped(tmp_path, loudness_onnx):
     with Live(tmp_path, model=loudness_onnx, workers=2) as live:
         until = time.monotonic() + 60
@@ -138,6 +138,7 @@ def test_killed_it_leaves_none_of_several_and_no_decoder_that_is_stopped(tmp_pat
     socket.create_server(("127.0.0.1", port)).close()  # its address is free
 
 
+def test_two_processes_share_database_and_figures(tmp_path, loudness_onnx, speech):
     with Live(tmp_path, model=loudness_onnx, workers=2) as live:
         for _ in range(8):
             with httpx.Client() as client:
@@ -265,6 +266,24 @@ def test_connections_beyond_the_limit_are_told_so(live):
             one.close()
     time.sleep(0.3)
     assert httpx.get(f"{live.url}/healthz").status_code == 200
+
+
+def test_an_address_has_its_share_of_connections(tmp_path, loudness_onnx):
+    """Also those that have become WebSockets."""
+    with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx, max_connections_each=6) as live:
+        held = [connected(live.port) for _ in range(3)]
+        held += [socket.create_connection(("127.0.0.1", live.port)) for _ in range(3)]
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", live.port)) as sock:
+            sock.settimeout(5)
+            answer = sock.recv(2_000)
+        assert b" 429 " in answer
+        assert b"connection_limit" in answer
+        held.pop(0).close()
+        time.sleep(0.5)
+        assert httpx.get(f"{live.url}/healthz").status_code == 200
+        for one in held:
+            one.close()
 
 
 def test_who_hangs_up_while_waiting_costs_no_place(live, speech):

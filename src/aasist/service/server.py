@@ -52,7 +52,8 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http=limited(settings.header_seconds, settings.max_connections),
+            http=limited(settings.header_seconds, settings.max_connections, settings.max_connections_each),
+            ws=StreamConnection,
             h11_max_incomplete_event_size=settings.header_bytes,
             # Somewhat more than is allowed comes through, so that it can be refused in words. Audio hardly deflates.
             ws_max_size=2 * settings.stream_frame_bytes,
@@ -83,7 +84,7 @@ def application(settings: Settings) -> FastAPI:
     if parent is not None and parent.pid is not None:
         end_with(parent.pid)
     start_logging()
-    limited(settings.header_seconds, settings.max_connections)
+    limited(settings.header_seconds, settings.max_connections, settings.max_connections_each)
     return create_app(settings)
 
 
