@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from aasist.errors import AasistError
+from aasist.service.server import serve
 from aasist.service.settings import Settings
 
 from .conftest import wav
@@ -365,3 +367,9 @@ def test_without_a_key_it_does_not_listen_beyond_this_machine(tmp_path):
     with sqlite3.connect(tmp_path / "aasist.db") as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
     connection.close()
+
+
+def test_nor_on_loopback_where_keys_are_required(tmp_path):
+    with pytest.raises(AasistError, match="require_keys is set, and there is no API key") as caught:
+        serve(Settings(state_dir=tmp_path, require_keys=True), say=pytest.fail)
+    assert caught.value.code == "no_key"

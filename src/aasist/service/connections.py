@@ -47,7 +47,7 @@ class Connection(H11Protocol):
     def _of_this_address(self) -> int:
         """Connections, those that became WebSockets as well, and this one."""
         address = counted_as(self.client[0] if self.client else None)
-        clients = (connection.client for connection in self.connections)
+        clients = (getattr(connection, "client", None) for connection in self.connections)
         return sum(counted_as(client[0] if client else None) == address for client in clients)
 
     def data_received(self, data: bytes) -> None:
@@ -96,7 +96,8 @@ class StreamConnection(WebSocketsSansIOProtocol):
         if self.close_sent or not self.handshake_complete:
             super().shutdown()
             return
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1012, STOPPING: True})  # type: ignore[typeddict-unknown-key]
+        told: dict[str, Any] = {"type": "websocket.disconnect", "code": 1012, STOPPING: True}
+        self.queue.put_nowait(told)  # type: ignore[arg-type]
 
 
 def limited(header_seconds: float, max_connections: int, max_connections_each: int) -> type[Connection]:

@@ -37,10 +37,13 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     usable = store.keys.usable()
     store.close()
     if settings.keys_required and not usable:
+        if settings.require_keys:
+            why, ways = "require_keys is set", "take the setting away"
+        else:
+            why = f"{settings.host} can be reached from other machines"
+            ways = "listen on 127.0.0.1, or let everyone in with --insecure"
         raise AasistError(
-            "no_key",
-            f"{settings.host} can be reached from other machines, and there is no API key: make one with 'aasist serve keys add "
-            "NAME', or listen on 127.0.0.1, or let everyone in with --insecure",
+            "no_key", f"{why}, and there is no API key: make one with 'aasist serve keys add NAME', or {ways}"
         )
     open_model(settings.model, threads=1, runtime=settings.runtime, precision=settings.precision)
     open_model(settings.stream_model, threads=1, runtime=settings.runtime)
