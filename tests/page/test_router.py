@@ -12,7 +12,10 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from aasist.service.guards import Guards
+from aasist.service.metrics import Metrics
 from aasist.service.page import BUILT, FACTS, page_router
+from aasist.service.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +44,11 @@ def test_the_policy_allows_this_server_and_one_style_sheet_by_its_hash(client, s
         }  # fmt: skip
 
 
-def test_the_other_headers_close_what_the_page_does_not_need(client):
-    headers = client.get("/").headers
+def test_the_other_headers_close_what_the_page_does_not_need():
+    app = FastAPI()
+    app.include_router(page_router())
+    app.add_middleware(Guards, settings=Settings(), metrics=Metrics())
+    headers = TestClient(app, base_url="http://127.0.0.1").get("/").headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "no-referrer"

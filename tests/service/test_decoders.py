@@ -18,8 +18,10 @@ from aasist.audio.listen import Listener
 from aasist.audio.read import open_audio
 from aasist.errors import AudioError
 from aasist.service import decoders as module
-from aasist.service import frames
-from aasist.service.decoders import Decoders, Given
+from aasist.service import frames, said
+from aasist.service.decode_process import Given
+from aasist.service.decoders import Decoders
+from aasist.service.problems import Problem
 
 from .conftest import wav
 
@@ -38,6 +40,12 @@ def decoders():
     pids = made.pids()
     made.close()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def kill(pid: int) -> None:
+    """And wait until it is dead, leaving it to whoever started it."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 def hear(decoders, content: bytes, stop=never, **task):
@@ -83,8 +91,7 @@ def test_errors_have_the_codes_of_the_command(decoders, speech, content, task, c
 
 def test_a_process_that_died_idle_is_replaced_and_the_recording_judged(decoders, speech):
     hear(decoders, speech)
-    os.kill(decoders.pids()[0], signal.SIGKILL)
-    time.sleep(0.1)
+    kill(decoders.pids()[0])
     windows, _ = hear(decoders, speech)
     assert windows
     assert decoders.replaced == 1
@@ -152,6 +159,7 @@ def test_what_is_left_in_the_middle_gives_its_process_back(decoders, speech):
 
 def test_no_file_stays_open_here_or_there(decoders, speech):
     def handles() -> list[int]:
+        time.sleep(0.2)  # it closes the recording's file after it has answered
         return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (os.getpid(), decoders.pids()[0])]
 
     hear(decoders, speech)
@@ -194,9 +202,89 @@ def test_a_process_that_was_taken_over_can_say_little():
         with pytest.raises(frames.Broken):
             frames.receive(None, max_payload=100, read=reading(content))
     with pytest.raises(ValueError, match="not a window"):
-        module._window({"start": 0, "length": 4, "speech_samples": 1}, np.full(4, np.nan, np.float32).tobytes(), 4)
+        said.window_of({"start": 0, "length": 4, "speech_samples": 1}, np.full(4, np.nan, np.float32).tobytes(), 4)
     with pytest.raises(ValueError, match="not a window"):
-        module._window({"start": 0, "length": 5, "speech_samples": 1}, bytes(16), 4)
+        said.window_of({"start": 0, "length": 5, "speech_samples": 1}, bytes(16), 4)
+
+
+def test_what_it_says_is_one_printable_line():
+    """Half a surrogate can be said in JSON, and neither sent nor stored."""
+    error = said.error_of({"code": "x\ud800", "message": "a\0b\ud800\n\x1b[1mc" + "y" * 5_000})
+    assert error.code == "x?"
+    assert error.message.startswith("a b? [1mc")
+    assert len(error.message) == said.MOST_MESSAGE
+    quality = {"peak_dbfs": 0.0, "speech_level_dbfs": None, "noise_level_dbfs": None, "snr_db": None}
+    quality |= {"clipped_fraction": 0.0, "bandwidth_hz": None, "truncated": False}
+    header = {"quality": quality, "duration_seconds": 1.0, "speech_seconds": 1.0, "sample_rate": 1, "channels": 1}
+    header |= {"warnings": [{"code": "\udfff", "message": "\0"}], "undecided_reasons": []}
+    heard = said.heard_of(header)
+    assert (heard.warnings[0].code, heard.warnings[0].message) == ("?", "")
+    for wrong in ("\ud800", float("nan"), []):
+        with pytest.raises(ValueError, match="not a measurement"):
+            said.heard_of(header | {"quality": quality | {"snr_db": wrong}})
+
+
+class Full(module.DecodeProcess):
+    """While ``full``, the machine has room for no other."""
+
+    full = True
+
+    def __init__(self, memory_bytes: int) -> None:
+        if self.full:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        super().__init__(memory_bytes)
+
+
+def test_where_no_other_can_be_started_the_recording_is_not_to_blame_and_the_place_is_filled_later(
+    decoders, speech, monkeypatch
+):
+    hear(decoders, speech)
+    monkeypatch.setattr(module, "DecodeProcess", Full)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    kill(decoders.pids()[0])
+    with pytest.raises(Problem) as caught:
+        hear(decoders, speech)
+    assert (caught.value.status, caught.value.retry_after) == (503, 5)
+    assert decoders.pids() == []
+    with pytest.raises(Problem) as caught, tempfile.TemporaryFile() as file:
+        decoders.hear(file, TASK, never, wait_seconds=0.3)
+    assert caught.value.code == "busy"
+    monkeypatch.setattr(Full, "full", False)
+    for _ in range(2):
+        assert hear(decoders, speech)[0]
+    assert len(decoders.pids()) == 1
+    assert decoders.replaced == 1
+
+
+def test_nobody_waits_for_a_process_longer_than_he_would(decoders, speech):
+    with tempfile.TemporaryFile() as file:
+        file.write(speech)
+        file.flush()
+        lent = decoders.hear(file, TASK, never)
+        begun = time.monotonic()
+        with pytest.raises(Problem) as caught:
+            decoders.hear(file, TASK, never, wait_seconds=0.1)
+        assert caught.value.status == 503
+        assert time.monotonic() - begun < 5
+        lent.close()
+    assert hear(decoders, speech)[0]
+
+
+def test_it_begins_with_all_or_with_none(monkeypatch):
+    begun: list[int] = []
+
+    class Second(module.DecodeProcess):
+        def __init__(self, memory_bytes: int) -> None:
+            if begun:
+                raise OSError(24, "Too many open files")
+            super().__init__(memory_bytes)
+            begun.append(self.pid)
+
+    monkeypatch.setattr(module, "DecodeProcess", Second)
+    with pytest.raises(Problem):
+        Decoders(2, memory_bytes=MEMORY)
+    assert len(begun) == 1
+    assert not Path(f"/proc/{begun[0]}").exists()
 
 
 def test_all_of_them_end_with_the_service():

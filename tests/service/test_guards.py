@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from aasist.service.guards import SECURITY_HEADERS
 from aasist.service.keys import new_key
@@ -21,6 +22,13 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(client, path):
         assert response.headers[name] == value
     assert len(response.headers["X-Request-Id"]) == 16
     assert "server" not in response.headers
+
+
+def test_the_page_has_them_too_but_for_what_it_may_load_and_how_long_it_keeps(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    own = {name for name, value in SECURITY_HEADERS.items() if response.headers[name] != value}
+    assert own == {"Content-Security-Policy", "Cache-Control"}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,17 @@ def test_pages_of_other_origins_may_not_post(client, speech):
     for origin in ("https://evil.example", "null", "http://127.0.0.1:9", "http://localhost"):
         problem(client.post("/v1/detect", headers={"Origin": origin}, **form(speech)), 403, "foreign_origin")
     assert client.post("/v1/detect", headers={"Origin": "http://127.0.0.1"}, **form(speech)).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//", "http:///"])
+def test_an_origin_that_is_none_is_a_foreign_one(client, speech, origin):
+    problem(client.post("/v1/detect", headers={"Origin": origin}, **form(speech)), 403, "foreign_origin")
+    with (
+        pytest.raises(WebSocketDisconnect) as closed,
+        client.websocket_connect("ws://127.0.0.1/v1/stream", headers={"Origin": origin}),
+    ):
+        pass
+    assert closed.value.code == 1008
 
 
 def test_origins_are_let_in_by_name_only(serving, speech):
@@ -80,6 +99,14 @@ def test_beyond_loopback_everything_but_health_needs_a_key(guarded, speech):
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
     problem(client.post("/v1/detect", **form(speech)), 401, "key_required")
     assert client.post("/v1/detect", headers=bearer(), **form(speech)).status_code == 200
+
+
+def test_on_loopback_too_where_a_proxy_of_this_machine_lets_others_in(serving, speech):
+    client = serving(require_keys=True)
+    problem(client.post("/v1/detect", **form(speech)), 401, "key_required")
+    key, stored = new_key("test")
+    client.app.state.service.store.keys.add(stored)
+    assert client.get("/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,13 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from aasist.errors import AasistError
+from aasist.service.server import serve
 from aasist.service.settings import Settings
 
 from .conftest import wav
 from .live import Live, decoders_of
+from .vanishing import connected
 
 JOBS = int(os.environ.get("AASIST_KILLED_JOBS", "12"))
 """Killed under way; make soak takes 200."""
@@ -115,6 +118,27 @@ def test_killed_it_leaves_no_process(tmp_path, loudness_onnx):
         children = decoders_of(live.process.pid)
     assert len(children) == 3  # two, and one for jobs
     assert gone(children)
+
+
+def test_killed_it_leaves_none_of_several_and_no_decoder_that_is_stopped(tmp_path, loudness_onnx):
+    with Live(tmp_path, model=loudness_onnx, workers=2) as live:
+        until = time.monotonic() + 60
+        decoding: list[int] = []
+        while len(decoding) < 4:  # two of each
+            assert time.monotonic() < until
+            children = decoders_of(live.process.pid)
+            decoding = [
+                pid for pid in children if re.search(r"Max file size +0 ", Path(f"/proc/{pid}/limits").read_text())
+            ]
+        for pid in decoding:
+            os.kill(pid, signal.SIGSTOP)
+        port = live.port
+    try:
+        assert gone(children)
+    finally:
+        for pid in filter(lambda pid: Path(f"/proc/{pid}").exists(), children):
+            os.kill(pid, signal.SIGKILL)
+    socket.create_server(("127.0.0.1", port)).close()  # its address is free
 
 
 def test_two_processes_share_database_and_figures(tmp_path, loudness_onnx, speech):
@@ -247,6 +271,24 @@ def test_connections_beyond_the_limit_are_told_so(live):
     assert httpx.get(f"{live.url}/healthz").status_code == 200
 
 
+def test_an_address_has_its_share_of_connections(tmp_path, loudness_onnx):
+    """Also those that have become WebSockets."""
+    with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx, max_connections_each=6) as live:
+        held = [connected(live.port) for _ in range(3)]
+        held += [socket.create_connection(("127.0.0.1", live.port)) for _ in range(3)]
+        time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", live.port)) as sock:
+            sock.settimeout(5)
+            answer = sock.recv(2_000)
+        assert b" 429 " in answer
+        assert b"connection_limit" in answer
+        held.pop(0).close()
+        time.sleep(0.5)
+        assert httpx.get(f"{live.url}/healthz").status_code == 200
+        for one in held:
+            one.close()
+
+
 def test_who_hangs_up_while_waiting_costs_no_place(live, speech):
     head = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: %d\r\n\r\n"
     for _ in range(10):
@@ -326,3 +368,9 @@ def test_without_a_key_it_does_not_listen_beyond_this_machine(tmp_path):
     with sqlite3.connect(tmp_path / "aasist.db") as connection:
         assert connection.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)
     connection.close()
+
+
+def test_nor_on_loopback_where_keys_are_required(tmp_path):
+    with pytest.raises(AasistError, match="require_keys is set, and there is no API key") as caught:
+        serve(Settings(state_dir=tmp_path, require_keys=True), say=pytest.fail)
+    assert caught.value.code == "no_key"

@@ -43,6 +43,7 @@ def test_lists_are_separated_by_commas_in_the_environment(monkeypatch):
         ('secret = "short"', "secret"),
         ("max_bytes = 10_000_000_000", "max_in_flight_bytes"),
         ("port = ", "aasist.toml"),
+        ("insecure = true\nrequire_keys = true", "contradict"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(file, text, said):
@@ -95,3 +96,5 @@ def test_every_setting_is_described():
 )
 def test_keys_are_asked_for_wherever_others_can_reach_it(host, insecure, asked):
     assert Settings(host=host, insecure=insecure).keys_required is asked
+    if not insecure:
+        assert Settings(host=host, require_keys=True).keys_required

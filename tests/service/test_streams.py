@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import soxr
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -202,6 +203,75 @@ def test_beyond_this_machine_a_key_is_needed_in_the_header_or_the_first_message(
     events, code = talk(client, [FINISH], first={**PCM16, "key": key[:-1]})
     assert (error_of(events)["code"], code) == ("key_invalid", 4401)
     assert key[:-1] not in json.dumps(events)
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_key_that_ends_ends_its_streams(serving: Serving, pcm16, monkeypatch, end):
+    monkeypatch.setattr("aasist.service.live.RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("aasist.service.keys.CACHE_SECONDS", 0.1)
+    client = serving(**OPEN)
+    key = key_of(client, expires_at=time.time() + 2 if end == "expired" else None)
+    with client.websocket_connect(URL, headers={"authorization": f"Bearer {key}"}) as socket:
+        socket.send_json(PCM16)
+        socket.send_bytes(pcm16[:64_000])
+        assert socket.receive_json()["type"] != "error"
+        if end == "revoked":
+            client.app.state.service.store.keys.revoke(key.split("_")[1])
+        events = []
+        with pytest.raises(WebSocketDisconnect) as closed:
+            while True:
+                events.append(socket.receive_json())
+    assert (error_of(events)["code"], closed.value.code) == ("key_invalid", 4401)
+
+
+def test_a_database_that_is_away_puts_out_nobody_who_was_let_in(serving: Serving, pcm16, monkeypatch):
+    monkeypatch.setattr("aasist.service.live.RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr("aasist.service.keys.CACHE_SECONDS", 0.01)
+    client = serving(**OPEN)
+    key = key_of(client)
+    asked: list[str] = []
+
+    def away(identity: str) -> None:
+        asked.append(identity)
+        raise OperationalError("", None, Exception())
+
+    with client.websocket_connect(URL, headers={"authorization": f"Bearer {key}"}) as socket:
+        socket.send_json(PCM16)
+        socket.send_bytes(pcm16[:64_000])
+        socket.receive_json()
+        monkeypatch.setattr(client.app.state.service.store.keys, "get", away)
+        until = time.monotonic() + 10
+        while len(asked) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(asked) >= 2
+        monkeypatch.undo()
+        socket.send_text(FINISH)
+        while (event := socket.receive_json())["type"] not in ("final", "error"):
+            pass
+    assert event["type"] == "final"
+
+
+def test_strangers_take_no_place_of_those_who_have_a_key(serving: Serving):
+    client = serving(**OPEN, max_streams=2, max_streams_opening=3)
+    key = key_of(client)
+    strangers = [client.websocket_connect(URL) for _ in range(3)]
+    with strangers[0], strangers[1], strangers[2]:
+        time.sleep(0.2)
+        events, code = talk(client, [FINISH])
+        assert (error_of(events)["code"], code) == ("busy", 4503)
+        assert talk(client, [FINISH], headers={"authorization": f"Bearer {key}"})[1] == 1000
+    until = time.monotonic() + 10
+    while (code := talk(client, [FINISH], first={**PCM16, "key": key})[1]) != 1000 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert code == 1000
+
+
+def test_an_address_has_its_share_of_strangers(serving: Serving):
+    client = serving(**OPEN, streams=1)
+    with client.websocket_connect(URL):
+        time.sleep(0.2)
+        events, code = talk(client, [FINISH])
+        assert (error_of(events)["code"], code) == ("stream_limit", 4429)
 
 
 def test_a_header_that_does_not_help_is_refused_by_an_http_answer(serving: Serving):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import time
 from pathlib import Path
 
@@ -68,18 +70,32 @@ def settle(url: str) -> None:
     assert left == 0
 
 
-def test_a_service_that_stops_says_so_to_its_streams(tmp_path, loudness_onnx, audio):
+def test_a_service_that_stops_gives_its_streams_a_verdict_and_says_so(tmp_path, loudness_onnx, audio):
+    closed = b"\x88\x02" + (1012).to_bytes(2, "big")
     with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx) as live:
-        sock = connected(live.port)
+        silent, sock = connected(live.port), connected(live.port)  # the first never says what it is
         sock.sendall(frame(FIRST, opcode=1) + frame(audio[:32_000]))
         assert sock.recv(1)  # it listens
         live.terminate()
-        heard = b""
-        while part := sock.recv(65_536):
-            heard += part
-        sock.close()
+        heard = {silent: b"", sock: b""}
+        for one in (silent, sock):
+            while not heard[one].endswith(closed):
+                part = one.recv(65_536)
+                assert part, heard[one]
+                heard[one] += part
+            one.sendall(frame(closed[2:], opcode=8))
+            assert one.recv(1) == b""
+            one.close()
         assert live.process.wait(30) == 0
-    assert heard.endswith(b"\x88\x02" + (1012).to_bytes(2, "big"))
+    said = re.search(rb'"verdict_id": "([0-9a-f]+)"', heard[sock])
+    assert said, heard[sock]
+    assert b'"type": "final"' in heard[sock]
+    assert heard[silent] == closed
+    with sqlite3.connect(tmp_path / "aasist.db") as database:
+        stored = database.execute("SELECT count(*) FROM verdicts WHERE id = ?", [said[1].decode()]).fetchone()
+    database.close()
+    assert stored == (1,)
+    assert [line["outcome"] for line in live.logged() if line["event"] == "stream"] == ["stopped", "stopped"]
     assert not [line for line in live.lines if "Traceback" in line]
 
 

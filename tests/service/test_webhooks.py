@@ -69,6 +69,10 @@ def test_https_to_the_world_is_allowed(url):
         "https://user:word@hooks.example/", "https://127.0.0.1/", "http://127.0.0.1:9/", "https://localhost/",
         "https://10.0.0.1/", "https://192.168.1.1/", "https://169.254.169.254/latest", "https://[::1]/", "https://[fd00::1]/",
         "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://224.0.0.1/",
+        "https://[fec0::1]/", "https://[64:ff9b:1::a00:1]/", "https://[::127.0.0.1]/", "https://[::ffff:0:10.0.0.1]/",
+        "https://[5f00::1]/", "https://[3fff::1]/", "https://[2001:db8::1]/", "https://[2001:2::1]/", "https://[4000::1]/",
+        "https://192.0.0.192/", "https://192.88.99.1/", "https://100.64.0.1/", "https://198.18.0.1/", "https://240.0.0.1/",
+        "https://[2001:0:7f00:1::]/", "https://[::ffff:192.0.0.192]/", "https://[64:ff9b::c000:c0]/",
         "https://0.0.0.0/", "https://hooks.example:99999/", "https://hooks.example/\n", "https://é.example/", "https://[::1",
         "https://h.example/" + "x" * 3_000,
     ],
@@ -95,7 +99,9 @@ def test_what_the_setting_names_is_allowed():
             webhooks.check(url, given)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "fec0::1", "192.0.0.192"]
+)
 def test_a_name_that_leads_inside_is_not_called(monkeypatch, address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     public = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,6 +97,7 @@ class Admission:
             max(settings.job_max_bytes, most_bytes // 2),
         )
         self.all_streams = 0
+        self._opening: Counter[str] = Counter()
         self.stopping = False
 
     @property
@@ -208,6 +209,26 @@ class Admission:
                 share.bytes -= taken
                 places.taken -= 1
                 places.bytes -= taken
+
+    @contextmanager
+    def opening(self, address: str) -> Iterator[None]:
+        """A place for a connection that has not said yet who it is, apart from those of streams: strangers take none of theirs.
+
+        `Problem` 429 where the address has its share, 503 where all are taken.
+        """
+        with self._lock:
+            if self._opening[address] >= max(1, self._settings.streams):
+                raise _too_many("stream_limit", f"{self._opening[address]} streams at a time may be about to open", 5)
+            if self.stopping or self._opening.total() >= self._settings.max_streams_opening:
+                raise busy("as many streams are about to open as there is room for", retry_after=5)
+            self._opening[address] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._opening[address] -= 1
+                if not self._opening[address]:
+                    del self._opening[address]
 
     @contextmanager
     def stream(self, principal: Principal) -> Iterator[None]:

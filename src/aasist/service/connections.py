@@ -1,4 +1,5 @@
-"""uvicorn's connections with what it lacks against senders that never finish: a time for headers, an end after an answer."""
+"""uvicorn's connections with what it lacks: a time for headers, an end after an answer, a share for each address; and streams
+that are told of the end before it comes."""
 
 from __future__ import annotations
 
@@ -8,11 +9,16 @@ from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from aasist.service.addresses import counted_as
 from aasist.service.problems import MEDIA_TYPE, as_values
 
 LINGER_SECONDS = 2.0
 """For the rest of a body that was answered before it had come: long enough for a client to read the answer."""
+
+STOPPING = "stopping"
+"""In the ASGI message that says that a WebSocket is over: true where the service ends, and the client is still there."""
 
 
 class Connection(H11Protocol):
@@ -20,6 +26,7 @@ class Connection(H11Protocol):
 
     header_seconds: ClassVar[float] = 10.0
     max_connections: ClassVar[int] = 512
+    max_connections_each: ClassVar[int] = 256
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -30,9 +37,18 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:
             transport.write(_TOO_MANY)
-            transport.close()
+        elif self._of_this_address() > self.max_connections_each:
+            transport.write(_TOO_MANY_EACH)
+        else:
+            self._wait()
             return
-        self._wait()
+        transport.close()
+
+    def _of_this_address(self) -> int:
+        """Connections, those that became WebSockets as well, and this one."""
+        address = counted_as(self.client[0] if self.client else None)
+        clients = (getattr(connection, "client", None) for connection in self.connections)
+        return sum(counted_as(client[0] if client else None) == address for client in clients)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of an unfinished request line and headers have their time."""
@@ -72,9 +88,22 @@ class Connection(H11Protocol):
             self.transport.close()
 
 
-def limited(header_seconds: float, max_connections: int) -> type[Connection]:
+class StreamConnection(WebSocketsSansIOProtocol):
+    """A WebSocket that is not cut off where the service ends: it is told, and says its last words itself."""
+
+    def shutdown(self) -> None:
+        """SIGTERM has come. What was received before is still handed over; who gives no end in ``drain_seconds`` is cut off."""
+        if self.close_sent or not self.handshake_complete:
+            super().shutdown()
+            return
+        told: dict[str, Any] = {"type": "websocket.disconnect", "code": 1012, STOPPING: True}
+        self.queue.put_nowait(told)  # type: ignore[arg-type]
+
+
+def limited(header_seconds: float, max_connections: int, max_connections_each: int) -> type[Connection]:
     """Set for this process, before its server begins."""
-    Connection.header_seconds, Connection.max_connections = header_seconds, max_connections
+    Connection.header_seconds = header_seconds
+    Connection.max_connections, Connection.max_connections_each = max_connections, max_connections_each
     return Connection
 
 
@@ -89,3 +118,4 @@ def _raw(status: int, code: str, detail: str) -> bytes:
 
 
 _TOO_MANY = _raw(503, "busy", "as many connections are open as there may be")
+_TOO_MANY_EACH = _raw(429, "connection_limit", "as many connections of one address are open as there may be")

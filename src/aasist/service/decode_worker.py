@@ -1,4 +1,4 @@
-"""A process that decodes one recording after the other and finds the speech in it: ``python -m ... DESCRIPTOR MEMORY``.
+"""A process that decodes one recording after the other and finds the speech in it: ``python -m ... DESCRIPTOR MEMORY PARENT``.
 
 It holds no secret, no database and no other's recording, and is limited in memory, processor time, files and what it may
 write. It is told to take a file, and gives the windows over its speech, then what was heard; or the error.
@@ -21,12 +21,14 @@ from aasist.audio.read import ReadLimits, open_audio
 from aasist.audio.speech import speech_mask
 from aasist.errors import AudioError
 from aasist.service import frames
+from aasist.service.lifeline import end_with
 
 MAX_FILES = 64
 
 
 def main() -> None:
     """Serve until the other side is gone."""
+    end_with(int(sys.argv[3]))
     sock = socket.socket(fileno=int(sys.argv[1]))
     # Everything that is loaded late is loaded now: it must not count as a recording's memory, nor fall under the limits.
     speech_mask(np.ones(16_000, np.float32) * np.float32(0.1))

@@ -22,11 +22,11 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
+    "Permissions-Policy": "microphone=(self), camera=(), display-capture=(), geolocation=(), payment=(), usb=()",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not say otherwise itself, as the page does of its scripts."""
+"""Of every answer that does not say otherwise itself, as the page does of its scripts and of how long they keep."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
@@ -130,7 +130,12 @@ class Guards:
 
     def _same(self, origin: str, host: str) -> bool:
         allowed = self._settings.cors_origins
-        return "*" in allowed or origin in allowed or urlsplit(origin).netloc.lower() == host.lower()
+        if "*" in allowed or origin in allowed:
+            return True
+        try:
+            return urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:  # http://[ is nobody's origin
+            return False
 
 
 def _host_name(host: str) -> str:

@@ -18,7 +18,8 @@ from aasist.runtime.pipeline import Pipeline, judge_of
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Verdict
 from aasist.service.batcher import Batcher
-from aasist.service.decoders import Decoders, Given, RemoteListener
+from aasist.service.decode_process import Given
+from aasist.service.decoders import Decoders, RemoteListener
 from aasist.service.likeness import Bits, bits_of
 from aasist.service.problems import busy
 from aasist.service.settings import Settings
@@ -141,7 +142,8 @@ class Judge:
                 "max_seconds": bounds.max_seconds,
                 "seconds": bounds.decode_seconds,
             }
-            with closing(decoders.hear(file, task, stop.is_set)) as listener:
+            wait = None if bounds.patient else self._queue_seconds
+            with closing(decoders.hear(file, task, stop.is_set, wait_seconds=wait)) as listener:
                 yield _Compared(listener, bits)
 
         def on_progress(seconds: float) -> None:

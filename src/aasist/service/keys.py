@@ -114,11 +114,17 @@ class Doorkeeper:
         limits = Limits(stored.requests_per_minute, stored.audio_seconds_per_hour, stored.streams)
         return Principal(stored.id, address, frozenset(stored.scopes.split()), stored.sees, limits)
 
-    def _stored(self, identity: str) -> StoredKey | None:
+    def active(self, identity: str) -> bool:
+        """Whether a key that was let in would be let in again; known for half as long as that of a request, so that whoever
+        asks as often learns of a revocation within `CACHE_SECONDS`."""
+        stored = self._stored(identity, CACHE_SECONDS / 2)
+        return stored is not None and stored.state(time.time()) == "active"
+
+    def _stored(self, identity: str, known_seconds: float = CACHE_SECONDS) -> StoredKey | None:
         now = time.monotonic()
         with self._lock:
             found = self._seen.get(identity)
-        if found is not None and now - found[0] < CACHE_SECONDS:
+        if found is not None and now - found[0] < known_seconds:
             return found[1]
         stored = self._keys.get(identity) if len(identity) <= 16 and identity.isalnum() else None
         with self._lock:

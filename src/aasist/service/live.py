@@ -12,14 +12,17 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
+import anyio.to_thread
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aasist.errors import AasistError
 from aasist.runtime.events import Event, Final
 from aasist.service.coarse import coarsened_event
+from aasist.service.connections import STOPPING
 from aasist.service.dialects import Dialect, End, Message, Opening
 from aasist.service.inbox import Inbox
-from aasist.service.keys import Principal
+from aasist.service.keys import CACHE_SECONDS, Principal
 from aasist.service.logs import LOG
 from aasist.service.notices import Notices, notices_of
 from aasist.service.problems import Problem, answer_to, as_values, detail_of, retry_after_of, status_of
@@ -35,6 +38,14 @@ CLOSE_BASE = 4_000
 """Close codes are this and the HTTP status that the refusal would have."""
 
 TOO_LARGE_CLOSE = 1009
+STOPPING_CLOSE = 1012
+
+RECHECK_SECONDS = CACHE_SECONDS / 2
+"""Between two looks at whether the key of a stream still holds."""
+
+
+class Stopping(Exception):
+    """The service ends; the client is still there."""
 
 
 class Conversation:
@@ -47,6 +58,7 @@ class Conversation:
         self._principal: Principal | None = None
         self._notices: Notices | None = None
         self._events_wanted = True
+        self._stopping = False
         self._begun = time.monotonic()
         self._seconds = 0.0
 
@@ -56,8 +68,13 @@ class Conversation:
         try:
             if await self._let_in():
                 await self._talk()
+                outcome = "stopped" if self._stopping else "finished"
             else:
                 outcome = "refused"
+        except Stopping:
+            outcome = "stopped"
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self._socket.close(STOPPING_CLOSE)
         except WebSocketDisconnect:
             outcome = "vanished"
         except AasistError as error:
@@ -88,9 +105,10 @@ class Conversation:
     async def _talk(self) -> None:
         admission = self._service.admission
         with ExitStack() as place:
-            # Until it has said who it is, it takes one of the places of its address.
-            address = Principal(None, address_of(self._socket), frozenset(), "label")
-            place.enter_context(admission.stream(self._principal or address))
+            if self._principal is None:
+                place.enter_context(admission.opening(address_of(self._socket)))
+            else:
+                place.enter_context(admission.stream(self._principal))
             opening = await self._opened()
             if self._principal is None:
                 bearer = None if opening.key is None else f"Bearer {opening.key}"
@@ -101,12 +119,13 @@ class Conversation:
             self._notices = notices_of(opening, self._service, self._principal)
             stream = await self._service.streams.open(opening)
             inbox = Inbox(INBOX_FRAMES * self._settings.stream_frame_bytes)
-            reading = asyncio.create_task(self._read(inbox))
+            tasks = [asyncio.create_task(work) for work in (self._read(inbox), self._recheck(inbox, self._principal))]
             try:
                 await self._judge(stream, inbox, self._principal)
             finally:
-                reading.cancel()
-                await asyncio.wait([reading])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
     async def _opened(self) -> Opening:
         try:
@@ -130,16 +149,34 @@ class Conversation:
                     return
                 if incoming is not None:
                     await inbox.put(incoming)
+        except Stopping:
+            self._stopping = True
+            inbox.end()
         except TimeoutError:
             wait = self._settings.stream_idle_seconds
             inbox.fail(Problem(408, "idle", f"nothing came for {wait:g} s; send silence, or open another stream later"))
         except Exception as error:
             inbox.fail(error)
 
+    async def _recheck(self, inbox: Inbox, principal: Principal) -> None:
+        """End the stream of a key that is revoked, or expires, while it lasts."""
+        while principal.key_id is not None:
+            await asyncio.sleep(RECHECK_SECONDS)
+            try:
+                active = await anyio.to_thread.run_sync(self._service.doorkeeper.active, principal.key_id)
+            except (SQLAlchemyError, Problem):  # the database is away; who was let in is not put out for that
+                continue
+            if not active:
+                inbox.fail(Problem(401, "key_invalid", "the key has expired or was revoked"))
+                return
+
     async def _message(self) -> Message:
-        """The next one. `WebSocketDisconnect` where there is none, `Problem` 413 where it is too large."""
+        """The next one. `WebSocketDisconnect` where there is none, `Stopping` where no more is heard, `Problem` 413 where it is
+        too large."""
         received = await self._socket.receive()
         if received["type"] == "websocket.disconnect":
+            if received.get(STOPPING):
+                raise Stopping
             raise WebSocketDisconnect(received.get("code") or 1005)
         message: Message | None = received.get("bytes")
         if message is None:
@@ -188,7 +225,8 @@ class Conversation:
         self._service.ledger.add(stored)
         self._service.metrics.verdicts.labels(str(final.verdict.label)).inc()
         await self._send({**final.as_dict(), "path": None, "verdict_id": stored.id}, principal)
-        await self._socket.close(1000)
+        with suppress(RuntimeError):  # it left as the last word was said
+            await self._socket.close(STOPPING_CLOSE if self._stopping else 1000)
 
     async def _send(self, document: dict[str, Any], principal: Principal) -> None:
         """One event, as much of it as the principal may see."""

@@ -65,7 +65,7 @@ def page_router(folder: Path = BUILT) -> APIRouter:
     if not (folder / FACTS).is_file():
         raise FileNotFoundError(f"{folder} holds no built page: run 'make page' in a checkout, or install a wheel")
     facts = json.loads((folder / FACTS).read_text())
-    headers = security_headers(tuple(facts["styles"]))
+    headers = {"Content-Security-Policy": content_policy(tuple(facts["styles"]))}
     router = APIRouter(include_in_schema=False)
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FACTS):
         name = path.relative_to(folder).as_posix()
@@ -75,8 +75,9 @@ def page_router(folder: Path = BUILT) -> APIRouter:
     return router
 
 
-def security_headers(styles: tuple[str, ...] = ()) -> dict[str, str]:
-    """Of every file of the page. ``styles`` are hashes (``sha256-...``) of inline style sheets that may apply."""
+def content_policy(styles: tuple[str, ...] = ()) -> str:
+    """Of every file of the page; its other headers are those of every answer (`guards`). ``styles`` are hashes (``sha256-...``)
+    of inline style sheets that may apply."""
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -88,16 +89,7 @@ def security_headers(styles: tuple[str, ...] = ()) -> dict[str, str]:
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    closed = ("camera", "display-capture", "geolocation", "payment", "usb")
-    return {
-        "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in policy.items()),
-        "Permissions-Policy": ", ".join(("microphone=(self)", *(f"{name}=()" for name in closed))),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
+    return "; ".join(f"{name} {sources}" for name, sources in policy.items())
 
 
 def read(path: Path, *, forever: bool) -> PageFile:

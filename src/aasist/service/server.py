@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -16,7 +17,8 @@ from uvicorn.supervisors import Multiprocess
 from aasist.errors import AasistError
 from aasist.runtime.models import open_model
 from aasist.service.app import create_app
-from aasist.service.connections import limited
+from aasist.service.connections import StreamConnection, limited
+from aasist.service.lifeline import end_with
 from aasist.service.logs import start_logging
 from aasist.service.metrics import SHARED
 from aasist.service.settings import Settings
@@ -35,10 +37,13 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
     usable = store.keys.usable()
     store.close()
     if settings.keys_required and not usable:
+        if settings.require_keys:
+            why, ways = "require_keys is set", "take the setting away"
+        else:
+            why = f"{settings.host} can be reached from other machines"
+            ways = "listen on 127.0.0.1, or let everyone in with --insecure"
         raise AasistError(
-            "no_key",
-            f"{settings.host} can be reached from other machines, and there is no API key: make one with 'aasist serve keys add "
-            "NAME', or listen on 127.0.0.1, or let everyone in with --insecure",
+            "no_key", f"{why}, and there is no API key: make one with 'aasist serve keys add NAME', or {ways}"
         )
     open_model(settings.model, threads=1, runtime=settings.runtime, precision=settings.precision)
     open_model(settings.stream_model, threads=1, runtime=settings.runtime)
@@ -50,7 +55,8 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            http=limited(settings.header_seconds, settings.max_connections),
+            http=limited(settings.header_seconds, settings.max_connections, settings.max_connections_each),
+            ws=StreamConnection,
             h11_max_incomplete_event_size=settings.header_bytes,
             # Somewhat more than is allowed comes through, so that it can be refused in words. Audio hardly deflates.
             ws_max_size=2 * settings.stream_frame_bytes,
@@ -76,9 +82,12 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
 
 
 def application(settings: Settings) -> FastAPI:
-    """What each process runs."""
+    """What each process runs. One of several ends with the first, which alone can be stopped and started again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        end_with(parent.pid)
     start_logging()
-    limited(settings.header_seconds, settings.max_connections)
+    limited(settings.header_seconds, settings.max_connections, settings.max_connections_each)
     return create_app(settings)
 
 

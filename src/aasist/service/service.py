@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from typing import Annotated
 
 import anyio.to_thread
@@ -11,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from aasist.service.addresses import counted_as
 from aasist.service.admission import Admission
 from aasist.service.deliveries import Deliveries
 from aasist.service.jobs import Jobs
@@ -96,15 +96,8 @@ def service_of(connection: HTTPConnection) -> Service:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Of the client; what limits without a key are counted by. A whole /64 of IPv6 is one: it is given to one."""
-    host = connection.client.host if connection.client else "unknown"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4 or address.ipv4_mapped:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    """Of the client; what limits without a key are counted by."""
+    return counted_as(connection.client.host if connection.client else None)
 
 
 async def authenticate(connection: HTTPConnection, scope: str | None, *, authorization: str | None = None) -> Principal:

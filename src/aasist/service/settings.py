@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Server processes; each opens the model, they share the database.")
     insecure: bool = Field(False, description="Serve beyond loopback without keys.")
+    require_keys: bool = Field(False, description="Ask for keys on loopback too: for a proxy on this machine.")
     allowed_hosts: Names = Field((), description="Names that the service is asked by, besides those of loopback.")
     cors_origins: Names = Field((), description="Origins whose pages may call the service; none by default.")
 
@@ -99,6 +100,9 @@ class Settings(BaseSettings):
     )
     queue_seconds: float = Field(30.0, gt=0, description="Longer in the queue than this, an upload is turned away.")
     max_connections: int = Field(512, ge=1, description="By process.")
+    max_connections_each: int = Field(
+        256, ge=1, description="Of one address; behind a proxy all are of the proxy's: set it to max_connections."
+    )
     max_headers: int = Field(100, ge=10, description="Of a request.")
     header_bytes: int = Field(32_768, ge=1024, description="All headers of a request.")
     header_seconds: float = Field(10.0, gt=0, description="For a request's headers to come.")
@@ -124,6 +128,9 @@ class Settings(BaseSettings):
     audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
     streams: int = Field(10, ge=0, description="Live streams at a time, by key or address.")
     max_streams: int = Field(50, ge=0, description="And of all together, by process.")
+    max_streams_opening: int = Field(
+        50, ge=0, description="Connections that have not said yet who they are; they take no place of max_streams."
+    )
     stream_model: str = Field(
         "small", description="Listens to live streams: a shipped model, or the path of a model file."
     )
@@ -152,6 +159,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:
+        if self.insecure and self.require_keys:
+            raise ValueError("insecure and require_keys contradict each other: give one of them")
         if max(self.max_bytes, self.job_max_bytes) > self.max_in_flight_bytes:
             raise ValueError("max_in_flight_bytes must hold one upload of max_bytes and of job_max_bytes")
         if self.job_max_bytes > self.max_job_bytes_each:
@@ -188,7 +197,7 @@ class Settings(BaseSettings):
     @property
     def keys_required(self) -> bool:
         """Whether a request without a key is turned away."""
-        return not (self.loopback or self.insecure)
+        return self.require_keys or not (self.loopback or self.insecure)
 
     @property
     def database_url(self) -> str:

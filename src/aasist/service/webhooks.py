@@ -31,6 +31,19 @@ MOST_RETRY_SECONDS = 6 * 3600.0
 _INSIDE = "webhook_url must not lead inside; see the setting webhook_allow"
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
+_WORLD = ipaddress.ip_network("2000::/3")
+"""All that IANA has given out of version 6."""
+_NOBODY = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4"),
+            *("2001::/23", "2001:db8::/32", "3fff::/20"),
+        ),
+    )
+)
+"""Of IANA's registries of special-purpose addresses (RFC 6890): `ipaddress` calls some of them global, others by its version."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -150,7 +163,8 @@ def _refuse_inside(address: Address, host: str, settings: Settings) -> None:
     inner = _inner(address)
     if _named(inner, host, settings) or (inner.is_loopback and settings.loopback):
         return
-    if not inner.is_global or inner.is_multicast:
+    special = any(inner in network for network in _NOBODY) or (inner.version == 6 and inner not in _WORLD)
+    if special or not inner.is_global or inner.is_multicast:
         raise _bad(_INSIDE)
 
 
