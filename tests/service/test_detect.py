@@ -130,7 +130,25 @@ def test_a_form_without_a_file_with_two_or_with_too_much_beside_it_is_refused(cl
     problem(client.post("/v1/detect", files=two), 400, "invalid_form")
     many = {f"field{number}": "x" for number in range(20)}
     problem(client.post("/v1/detect", data=many, **form(speech)), 400, "invalid_form")
-    problem(client.post("/v1/detect", data={"note": "x" * 5_000}, **form(speech)), 400, "invalid_form")
+    problem(client.post("/v1/detect", data={"timeline": "x" * 5_000}, **form(speech)), 400, "invalid_form")
+
+
+def test_a_parameter_that_means_nothing_is_refused(client, speech):
+    said = problem(client.post("/v1/detect?threshold=3", **form(speech)), 400, "invalid_request")["detail"]
+    assert said == "query: no parameter 'threshold'; there are: timeline"
+    said = problem(client.get("/v1/models?all=1"), 400, "invalid_request")["detail"]
+    assert said == "query: no parameter 'all'; there are none here"
+    said = problem(client.post("/v1/detect", data={"treshold": "3"}, **form(speech)), 400, "invalid_form")["detail"]
+    assert said == "no field 'treshold'; there are: file, timeline"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "windows"), [("", "1", True), ("?timeline=1", "false", False), ("", "0", False)]
+)
+def test_the_timeline_may_be_asked_for_in_the_form(client, speech, asked, field, windows):
+    response = client.post(f"/v1/detect{asked}", data={"timeline": field}, **form(speech))
+    assert ("windows" in response.json()) is windows
+    problem(client.post("/v1/detect", data={"timeline": "perhaps"}, **form(speech)), 400, "invalid_request")
 
 
 def test_a_broken_question_is_a_problem_too(client, speech):

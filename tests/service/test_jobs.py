@@ -53,6 +53,16 @@ def test_a_job_is_judged_as_a_request_is(client, speech):
     assert list(client.app.state.service.settings.jobs_dir.iterdir()) == []
 
 
+def test_the_timeline_is_a_field_of_the_form_too_and_a_misspelt_one_is_refused(client, speech):
+    response = client.post("/v1/jobs", data={"timeline": "1"}, **form(speech))
+    assert until(client, response.headers["Location"], "done")["verdict"]["windows"]
+    said = problem(
+        client.post("/v1/jobs", data={"webhok_url": "https://h.example"}, **form(speech)), 400, "invalid_form"
+    )
+    assert said["detail"] == "no field 'webhok_url'; there are: file, timeline, webhook_url"
+    assert client.app.state.service.store.jobs.waiting() == 0
+
+
 def test_one_that_cannot_be_judged_has_failed_with_the_code(client):
     values = until(client, client.post("/v1/jobs", **form(b"no recording")).headers["Location"], "failed")
     assert values["error"]["code"] == "unreadable"
