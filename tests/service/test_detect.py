@@ -153,7 +153,8 @@ def test_the_timeline_may_be_asked_for_in_the_form(client, speech, asked, field,
 
 def test_a_broken_question_is_a_problem_too(client, speech):
     problem(client.post("/v1/detect?timeline=perhaps", **form(speech)), 400, "invalid_request")
-    problem(client.get("/v1/detect"), 405, "method_not_allowed")
+    said = problem(client.get("/v1/detect"), 405, "method_not_allowed")
+    assert said["detail"] == "this address takes POST, not GET"
     problem(client.get("/v2/detect"), 404, "not_found")
 
 
@@ -170,7 +171,8 @@ def test_too_large_is_413_however_it_is_sent(serving, speech, told):
 
 
 def test_too_long_is_413(serving, speech):
-    problem(serving(max_seconds=1.0).post("/v1/detect", **form(speech)), 413, "too_long")
+    said = problem(serving(max_seconds=1.0).post("/v1/detect", **form(speech)), 413, "too_long")["detail"]
+    assert said.endswith("the limit of 1 s; cut it, or send it to /v1/jobs")
 
 
 def test_a_key_sees_what_it_may(serving, speech):

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from aasist.errors import AudioError
 from aasist.service import schemas
 from aasist.service.coarse import coarsened
 from aasist.service.judge import Bounds
@@ -55,7 +56,13 @@ async def detect(
             timeline = flag("timeline", chosen)
         stop = threading.Event()
         work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop)
-        judged = await unless_gone(request, work)
+        try:
+            judged = await unless_gone(request, work)
+        except AudioError as error:
+            if error.code == "too_long" and settings.job_max_seconds > settings.max_seconds:
+                limit = f"the recording is longer than the limit of {settings.max_seconds:,.0f} s"
+                raise AudioError("too_long", f"{limit}; cut it, or send it to /v1/jobs") from None
+            raise
         verdict = judged.verdict
         stored = StoredVerdict.of(verdict, key_id=principal.key_id, audio_kept=settings.keep_audio)
         service.admission.audio(principal, verdict.duration_seconds or 0.0)
