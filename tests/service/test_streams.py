@@ -153,6 +153,7 @@ def test_a_stream_without_samples_has_a_verdict_without_a_label(client):
     assert [event["type"] for event in events] == ["final"]
     assert events[0]["label"] == "undecided"
     assert events[0]["llr"] is None
+    assert events[0]["warnings"] == [{"code": "empty", "message": "no samples came"}]
 
 
 def test_a_message_that_is_too_large_is_refused_in_words(serving: Serving):
