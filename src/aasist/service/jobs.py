@@ -35,6 +35,9 @@ from aasist.service.store.verdictstore import StoredVerdict
 POLL_SECONDS = 1.0
 """Between two looks for jobs of other processes, or of dead ones; a job of this process wakes it at once."""
 
+PROGRESS_SECONDS = 1.5
+"""Between two times that a job's progress is told, and its lease renewed; never longer than a third of the lease."""
+
 HOUSEKEEPING_SECONDS = 300.0
 ORPHAN_SECONDS = 3600.0
 """After which a file without a job is what was left of an upload that was never acknowledged."""
@@ -140,7 +143,7 @@ class Jobs:
     async def _renew(self, job: StoredJob, stop: threading.Event, at: list[float]) -> None:
         lease = self._settings.job_lease_seconds
         while True:
-            await asyncio.sleep(lease / 3)
+            await asyncio.sleep(min(PROGRESS_SECONDS, lease / 3))
             renewed = await self._safely(self._store.jobs.renew, job.id, self._owner, lease, at[0])
             if renewed is False:  # cancelled, or another's: None is a database that does not answer
                 stop.set()
@@ -154,7 +157,8 @@ class Jobs:
             await anyio.to_thread.run_sync(self._ledger.keep_audio, self.path_of(job.id), stored.id)
         detail = await anyio.to_thread.run_sync(self._detail, job.key_id)
         shown = json.dumps(coarsened(document, detail), allow_nan=False)
-        if not await self._ended(job, verdict=stored, document=shown, error=None):
+        whole = verdict.duration_seconds
+        if not await self._ended(job, verdict=stored, document=shown, error=None, judged_seconds=whole):
             return
         principal = Principal(job.key_id, "job", frozenset(), detail)
         self._admission.audio(principal, verdict.duration_seconds or 0.0)
@@ -167,9 +171,23 @@ class Jobs:
         await self._ended(job, verdict=None, document=None, error=(code, message))
 
     async def _ended(
-        self, job: StoredJob, *, verdict: StoredVerdict | None, document: str | None, error: tuple[str, str] | None
+        self,
+        job: StoredJob,
+        *,
+        verdict: StoredVerdict | None,
+        document: str | None,
+        error: tuple[str, str] | None,
+        judged_seconds: float | None = None,
     ) -> bool:
-        finish = partial(self._store.jobs.finish, job.id, self._owner, verdict=verdict, document=document, error=error)
+        finish = partial(
+            self._store.jobs.finish,
+            job.id,
+            self._owner,
+            verdict=verdict,
+            document=document,
+            error=error,
+            judged_seconds=judged_seconds,
+        )
         while (ended := await self._safely(finish)) is None:
             await asyncio.sleep(POLL_SECONDS)
         if ended:
