@@ -111,7 +111,9 @@ class Settings(BaseSettings):
         5, ge=1, description="After which a job that takes the service down each time has failed."
     )
     webhook_allow: Names = Field((), description="Networks and host names that webhooks may reach besides public ones.")
-    webhook_attempts: int = Field(8, ge=1, le=20, description="Of delivering a webhook, over about a day.")
+    webhook_attempts: int = Field(
+        8, ge=1, le=20, description="Of delivering a webhook; the last of 8 comes 9.8 hours after the first."
+    )
 
     requests_per_minute: float = Field(600.0, ge=0, description="By key, or by address without one.")
     audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
