@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from aasist.cli import aasist
+from aasist.errors import AasistError
 from aasist.service.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
@@ -101,6 +102,7 @@ def test_a_key_that_sees_labels_only_gives_rows_without_numbers(live, desk):
     result = run("call.flac", "--server", url_of(live), env={"AASIST_API_KEY": live.coarse})
     assert result.exit_code == 0, result.output
     assert "call.flac" in result.stdout
+    assert "·" in result.stdout.splitlines()[1].partition("[")[2].partition("]")[0]
     (verdict,) = objects(run("call.flac", "--json", "--server", url_of(live), env={"AASIST_API_KEY": live.coarse}))
     assert verdict["llr"] is None
     assert verdict["label"] in {"bonafide", "spoof", "undecided"}
@@ -108,13 +110,37 @@ def test_a_key_that_sees_labels_only_gives_rows_without_numbers(live, desk):
 
 @pytest.mark.parametrize(
     "options",
-    [("--model", "small"), ("--threshold", "1"), ("--threads", "1"), ("--channel", "0"), ("--explain",), ("--plot", "p"),
-     ("--runtime", "onnxruntime"), ("--precision", "fp32"), ("--max-seconds", "5")],
+    [("--model", "small"), ("--threshold", "1"), ("--threads", "1"), ("--channel", "0"), ("--runtime", "onnxruntime"), ("--precision", "fp32"), ("--max-seconds", "5")],
 )  # fmt: skip
 def test_what_the_service_has_decided_cannot_be_chosen_here(desk, options):
     result = run("call.flac", "--server", "http://127.0.0.1:1", *options)
     assert result.exit_code == 2
     assert options[0] in result.stderr
+
+
+@pytest.mark.parametrize("options", [("--explain",), ("--plot", "p")])
+def test_what_needs_the_model_here_is_not_with_a_server(desk, options):
+    result = run("call.flac", "--server", "http://127.0.0.1:1", *options)
+    assert result.exit_code == 2
+    assert f"{options[0]}: not with --server" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8123", "ftp://host", ""])
+def test_an_address_that_is_none_is_wrong_usage(desk, url):
+    result = run("call.flac", "--server", url)
+    assert result.exit_code == 2
+    assert f"--server: a server is http://HOST:PORT or https://HOST, got '{url}'" in result.stderr
+
+
+def test_it_is_said_once_that_a_service_is_waited_for(desk, monkeypatch):
+    class Waiting:
+        def __init__(self, url: str, **given: object) -> None:
+            given["say"]("the service is stopping; asking again for up to 120 s")
+            raise AasistError("stopping", "the service is stopping")
+
+    monkeypatch.setattr("aasist.runtime.remote.RemoteDetector", Waiting)
+    result = run("call.flac", "--server", "http://127.0.0.1:1")
+    assert result.stderr.splitlines()[0] == "aasist: the service is stopping; asking again for up to 120 s"
 
 
 def test_a_key_file_without_a_server_is_a_mistake(desk):

@@ -85,12 +85,38 @@ def test_wrong_usage_is_2(arguments, said):
 def test_a_name_that_is_too_long_a_wrong_setting_and_a_missing_file_are_said_in_one_line(capfd, monkeypatch, tmp_path):
     assert run(["serve", "keys", "add", "x" * 101]) == 1
     assert "1 to 100 characters" in capfd.readouterr().err
-    assert run(["serve", "--settings", str(tmp_path / "none.toml"), "--show-settings"]) == 1
+    assert run(["serve", "--settings", str(tmp_path / "none.toml"), "--show-settings"]) == 2
     assert "no settings file" in capfd.readouterr().err
     monkeypatch.setenv("AASIST_SETTINGS", "")
     monkeypatch.setenv("AASIST_MAX_BYTES", "lots")
-    assert run(["serve", "--show-settings"]) == 1
-    assert "AASIST_MAX_BYTES" in capfd.readouterr().err
+    assert run(["serve", "--show-settings"]) == 2
+    assert "AASIST_MAX_BYTES: Input should be a valid integer" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "value"), [("AASIST_RUNTIME", "foo"), ("AASIST_PRECISION", "fp8")])
+def test_a_runtime_or_precision_that_is_none_is_refused_before_anything_is_opened(
+    capfd, monkeypatch, state, name, value
+):
+    monkeypatch.setenv(name, value)
+    assert run(["serve", "--port", "0"]) == 2
+    said = capfd.readouterr().err
+    assert f"{name}: " in said
+    assert f"got '{value}'" in said
+    assert not state.exists()
+
+
+def test_a_variable_that_is_no_setting_is_told(monkeypatch):
+    monkeypatch.setenv("AASIST_MAX_BITES", "3")
+    result = invoke("--show-settings")
+    assert result.exit_code == 0
+    assert "AASIST_MAX_BITES is no setting" in result.stderr
+    assert "BITES" not in result.stdout
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(capfd, monkeypatch):
+    monkeypatch.setenv("AASIST_STATE_DIR", "/proc/x")
+    assert run(["serve", "--port", "0"]) == 1
+    assert "the folder /proc/x cannot be written" in capfd.readouterr().err
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, capfd):

@@ -65,11 +65,11 @@ def desk(tmp_path: Path, recording: Path, live: tuple[Live, str]) -> Path:
     return tmp_path
 
 
-def run(arguments: list[str], live: tuple[Live, str], desk: Path) -> str:
+def run(arguments: list[str], live: tuple[Live, str | None], desk: Path) -> str:
     running, key = live
     environment = {
-        **os.environ,
-        "AASIST_API_KEY": key,
+        **{name: value for name, value in os.environ.items() if name != "AASIST_API_KEY"},
+        **({"AASIST_API_KEY": key} if key else {}),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
     arguments = [argument.replace(WRITTEN, f"127.0.0.1:{running.port}") for argument in arguments]
@@ -97,6 +97,18 @@ def test_each_call_of_the_command_judges(line, live, desk):
 @pytest.mark.parametrize("snippet", blocks("python"))
 def test_each_snippet_of_python_says_a_label(snippet, live, desk):
     assert LABEL.search(run([sys.executable, "-W", "error", "-c", snippet], live, desk))
+
+
+@pytest.fixture(scope="module")
+def keyless(tmp_path_factory: pytest.TempPathFactory, loudness_onnx: Path) -> Iterator[tuple[Live, None]]:
+    """A service of loopback, which asks for none."""
+    with Live(tmp_path_factory.mktemp("keyless"), model=loudness_onnx, stream_model=loudness_onnx) as running:
+        yield running, None
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_each_snippet_of_python_does_without_a_key_where_none_is_asked_for(snippet, keyless, desk):
+    assert LABEL.search(run([sys.executable, "-W", "error", "-c", snippet], keyless, desk))
 
 
 @pytest.mark.parametrize("snippet", blocks("js"))

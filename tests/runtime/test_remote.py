@@ -226,10 +226,20 @@ def test_a_job_that_failed_says_why(remote, fake):
     assert refused.value.code == "unreadable"
 
 
-def test_a_key_without_jobs_is_told_what_was_said_first(remote, fake):
+def test_a_key_without_jobs_is_told_both_refusals(remote, fake):
     fake.replies = [problem(413, "too_long"), problem(403, "scope")]
-    with pytest.raises(AudioError, match="it is too_long"):
+    with pytest.raises(AudioError, match="it is too_long; as a job it was refused: it is scope") as refused:
         remote().detect(b"abc")
+    assert refused.value.code == "too_long"
+
+
+def test_who_waits_is_told_once_why(remote, fake):
+    fake.replies = [problem(503, "busy", Retry_After="7"), problem(429, "request_rate"), (200, {}, VERDICT)]
+    told: list[str] = []
+    remote(say=told.append).detect(b"abc")
+    assert told == ["it is busy; asking again for up to 120 s"]
+    remote(say=told.append).detect(b"abc")
+    assert len(told) == 1
 
 
 def test_a_job_that_is_no_longer_waited_for_is_cancelled(fake):

@@ -130,12 +130,31 @@ def test_a_form_without_a_file_with_two_or_with_too_much_beside_it_is_refused(cl
     problem(client.post("/v1/detect", files=two), 400, "invalid_form")
     many = {f"field{number}": "x" for number in range(20)}
     problem(client.post("/v1/detect", data=many, **form(speech)), 400, "invalid_form")
-    problem(client.post("/v1/detect", data={"note": "x" * 5_000}, **form(speech)), 400, "invalid_form")
+    problem(client.post("/v1/detect", data={"timeline": "x" * 5_000}, **form(speech)), 400, "invalid_form")
+
+
+def test_a_parameter_that_means_nothing_is_refused(client, speech):
+    said = problem(client.post("/v1/detect?threshold=3", **form(speech)), 400, "invalid_request")["detail"]
+    assert said == "query: no parameter 'threshold'; there are: timeline"
+    said = problem(client.get("/v1/models?all=1"), 400, "invalid_request")["detail"]
+    assert said == "query: no parameter 'all'; there are none here"
+    said = problem(client.post("/v1/detect", data={"treshold": "3"}, **form(speech)), 400, "invalid_form")["detail"]
+    assert said == "no field 'treshold'; there are: file, timeline"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "windows"), [("", "1", True), ("?timeline=1", "false", False), ("", "0", False)]
+)
+def test_the_timeline_may_be_asked_for_in_the_form(client, speech, asked, field, windows):
+    response = client.post(f"/v1/detect{asked}", data={"timeline": field}, **form(speech))
+    assert ("windows" in response.json()) is windows
+    problem(client.post("/v1/detect", data={"timeline": "perhaps"}, **form(speech)), 400, "invalid_request")
 
 
 def test_a_broken_question_is_a_problem_too(client, speech):
     problem(client.post("/v1/detect?timeline=perhaps", **form(speech)), 400, "invalid_request")
-    problem(client.get("/v1/detect"), 405, "method_not_allowed")
+    said = problem(client.get("/v1/detect"), 405, "method_not_allowed")
+    assert said["detail"] == "this address takes POST, not GET"
     problem(client.get("/v2/detect"), 404, "not_found")
 
 
@@ -152,7 +171,8 @@ def test_too_large_is_413_however_it_is_sent(serving, speech, told):
 
 
 def test_too_long_is_413(serving, speech):
-    problem(serving(max_seconds=1.0).post("/v1/detect", **form(speech)), 413, "too_long")
+    said = problem(serving(max_seconds=1.0).post("/v1/detect", **form(speech)), 413, "too_long")["detail"]
+    assert said.endswith("the limit of 1 s; cut it, or send it to /v1/jobs")
 
 
 def test_a_key_sees_what_it_may(serving, speech):

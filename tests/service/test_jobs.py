@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from aasist.errors import AudioError
 from aasist.service.jobs import ORPHAN_SECONDS
 from aasist.service.judge import Given, Judge
 from aasist.service.keys import new_key
@@ -52,8 +53,19 @@ def test_a_job_is_judged_as_a_request_is(client, speech):
     values = until(client, response.headers["Location"], "done")
     assert values["verdict"] == client.post("/v1/detect?timeline=1", **form(speech)).json()
     assert values["error"] is None
+    assert values["progress_seconds"] == values["verdict"]["duration_seconds"] == 3.0
     assert values["created_at"] <= values["started_at"] <= values["finished_at"]
     assert list(client.app.state.service.settings.jobs_dir.iterdir()) == []
+
+
+def test_the_timeline_is_a_field_of_the_form_too_and_a_misspelt_one_is_refused(client, speech):
+    response = client.post("/v1/jobs", data={"timeline": "1"}, **form(speech))
+    assert until(client, response.headers["Location"], "done")["verdict"]["windows"]
+    said = problem(
+        client.post("/v1/jobs", data={"webhok_url": "https://h.example"}, **form(speech)), 400, "invalid_form"
+    )
+    assert said["detail"] == "no field 'webhok_url'; there are: file, timeline, webhook_url"
+    assert client.app.state.service.store.jobs.waiting() == 0
 
 
 def test_one_that_cannot_be_judged_has_failed_with_the_code(client):
@@ -99,6 +111,27 @@ def test_while_it_waits_its_audio_is_private_and_cancelled_it_is_gone(serving, s
     until(client, done, "done")
     assert client.get(first).json()["status"] == "cancelled"
     problem(client.delete(done), 409, "job_ended")
+
+
+def test_progress_is_told_long_before_the_lease_is_half_over(serving, speech, monkeypatch):
+    """And that of a job that fails is where it was."""
+
+    def halfway(self, file, name, bounds, stop, asked, progress):
+        progress(1.25)
+        while not stop.wait(0.01) and not gate.is_set():
+            pass
+        raise AudioError("unreadable", "it is damaged")
+
+    gate = threading.Event()
+    monkeypatch.setattr(Judge, "_judge", halfway)
+    client = serving(job_lease_seconds=3_600.0)
+    location = client.post("/v1/jobs", **form(speech)).headers["Location"]
+    end = time.monotonic() + 20
+    while client.get(location).json()["progress_seconds"] == 0.0 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert client.get(location).json()["progress_seconds"] == 1.25
+    gate.set()
+    assert until(client, location, "failed")["progress_seconds"] == 1.25
 
 
 def test_a_service_that_stops_gives_its_job_back_and_the_next_finishes_it(settings, serving, speech, held):

@@ -55,11 +55,22 @@ def test_wrong_keys_are_refused_alike(store):
     other, _ = new_key("app")
     identity = key.split("_")[1]
     for header in (
-        f"Bearer {key[:-1]}", f"Bearer {key}x", f"Bearer {other}", f"Basic {key}", "Bearer", "", "Bearer aasist__", key,
+        f"Bearer {key[:-1]}", f"Bearer {key}x", f"Bearer {other}", "Bearer aasist__",
         f"Bearer aasist_{identity}_", "Bearer aasist_' OR 1=1 --_x", "Bearer " + "a" * 10_000, f"Bearer xx{key[6:]}",
         "Bearer aasist_é_ü",
     ):  # fmt: skip
         assert refusal(doorkeeper(store), header).code == "key_invalid", header
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_header_that_holds_no_key_is_told_how_one_is_sent(store, required):
+    key, stored = new_key("app")
+    store.add(stored)
+    for header in (key, f"Basic {key}", "Bearer", "Bearer ", "Bearer   ", ""):
+        problem = refusal(doorkeeper(store, required), header)
+        assert (problem.code, problem.message) == ("key_required", "send a key: Authorization: Bearer aasist_..."), (
+            header
+        )
 
 
 def test_without_one_it_depends_on_where_the_service_listens(store):

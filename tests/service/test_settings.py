@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from aasist.errors import AasistError
-from aasist.service.settings import Settings, read_settings
+from aasist.service.complaints import ELSEWHERE
+from aasist.service.settings import Settings, read_settings, unknown_variables
 
 
 @pytest.fixture
@@ -36,8 +39,13 @@ def test_lists_are_separated_by_commas_in_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("prot = 1", "prot .*no such setting"),
-        ("port = 70000", r"port \(AASIST_PORT\): .*65535"),
+        ("prot = 1", "prot: no such setting"),
+        ("port = 70000", r"aasist\.toml: port: .*65535, got 70000$"),
+        ('runtime = "foo"', "aasist.toml: runtime: .*'auto', 'onnxruntime', 'openvino' or 'torch', got 'foo'"),
+        ('precision = "fp8"', "aasist.toml: precision: .*'fp32', 'bf16', 'fp16' or 'int8', got 'fp8'"),
+        ('state_dir = ""', "state_dir: must name a folder"),
+        ('webhook_allow = ["10.0.0.0/8", "10.0.0.0/33"]', "webhook_allow: '10.0.0.0/33' is neither a network"),
+        ('allowed_hosts = ["x.com:80"]', "allowed_hosts: 'x.com:80' is no host"),
         ("threshold = nan", "threshold"),
         ('database = "mysql://x"', "database"),
         ('secret = "short"', "secret"),
@@ -53,11 +61,86 @@ def test_what_makes_no_sense_is_refused_by_name(file, text, said):
     assert caught.value.code == "settings"
 
 
-def test_a_secret_is_not_told_in_the_error_either(file):
-    file.write_text('secret = "hunter2"')
+@pytest.mark.parametrize("text", ['secret = "hunter2"', 'database = "mysql://me:hunter2@h/n"', 'secrt = "hunter2"'])
+def test_a_secret_is_not_told_in_the_error_either(file, text):
+    file.write_text(text)
     with pytest.raises(AasistError) as caught:
         read_settings(file)
     assert "hunter2" not in caught.value.message
+
+
+def test_nor_where_settings_do_not_go_together(file):
+    file.write_text(f'secret = "{"hunter2" * 8}"\nmax_bytes = 10_000_000_000')
+    with pytest.raises(AasistError) as caught:
+        read_settings(file)
+    assert "max_in_flight_bytes" in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
+def test_what_is_wrong_is_told_where_it_stands(file, monkeypatch):
+    file.write_text("workers = 0")
+    with pytest.raises(AasistError, match=rf"^settings: {file}: workers: .* 1, got 0$"):
+        read_settings(file)
+    monkeypatch.setenv("AASIST_WORKERS", "none")
+    with pytest.raises(AasistError, match=r"^settings: AASIST_WORKERS: .*, got 'none'$"):
+        read_settings(file)
+    with pytest.raises(AasistError, match=r"^settings: --workers: .*, got 99$"):
+        read_settings(file, workers=99)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AASIST_WEBHOOK_ALLOW", "10.0.0.0/8,http://x", "'http://x' is neither a network"),
+        ("AASIST_WEBHOOK_ALLOW", "10.0.0.300", "'10.0.0.300' is neither"),
+        ("AASIST_CORS_ORIGINS", "foo", "'foo' is no origin"),
+        ("AASIST_CORS_ORIGINS", "https://a.example/", "is no origin.*without a path"),
+        ("AASIST_CORS_ORIGINS", "https://a.example:99999", "is no origin"),
+        ("AASIST_ALLOWED_HOSTS", "https://x.com", "'https://x.com' is no host"),
+        ("AASIST_ALLOWED_HOSTS", "*", "is no host"),
+        ("AASIST_STATE_DIR", "", "must name a folder"),
+        ("AASIST_RUNTIME", "foo", "got 'foo'"),
+    ],
+)
+def test_what_would_never_match_is_refused(monkeypatch, name, value, said):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(AasistError, match=f"^settings: {name}: .*{said}"):
+        read_settings()
+
+
+def test_hosts_origins_and_networks_are_taken_in_lower_case():
+    found = Settings(
+        allowed_hosts="Aasist.Example.org,my_box,10.0.0.7,::1",
+        cors_origins="https://A.example,http://localhost:3000,http://[::1]:5,capacitor://localhost,*",
+        webhook_allow="10.1.2.3/8,fd00::/8,10.0.0.1,Hooks.internal",
+    )
+    assert found.allowed_hosts == ("aasist.example.org", "my_box", "10.0.0.7", "::1")
+    assert found.cors_origins[0] == "https://a.example"
+    assert found.cors_origins[-1] == "*"
+    assert found.webhook_allow == ("10.1.2.3/8", "fd00::/8", "10.0.0.1", "hooks.internal")
+
+
+def test_a_variable_that_is_no_setting_is_told_and_others_of_the_project_are_not(monkeypatch):
+    for name in ELSEWHERE:
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AASIST_MAX_BYTES", "3")
+    assert unknown_variables() == []
+    monkeypatch.setenv("AASIST_MAX_BITES", "3")
+    (line,) = unknown_variables()
+    assert line.startswith("AASIST_MAX_BITES is no setting")
+    assert "AASIST_MAX_BYTES" in line
+
+
+def test_every_variable_that_tests_and_benchmarks_read_is_known():
+    root = Path(__file__).parents[2]
+    read = {
+        name
+        for folder in ("src", "tests", "benchmarks")
+        for path in (root / folder).rglob("*.py")
+        for name in re.findall(r"""environ(?:\.get\(|\[)["'](AASIST_[A-Z_]+)["']""", path.read_text("utf-8"))
+    }
+    assert {"AASIST_REFERENCE", "AASIST_CORPUS"} <= read
+    assert read - ELSEWHERE - {f"AASIST_{name.upper()}" for name in Settings.model_fields} == set()
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path, monkeypatch):

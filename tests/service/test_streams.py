@@ -116,6 +116,25 @@ def test_a_first_message_that_says_not_what_comes_is_refused(client, first):
     assert "secret" not in json.dumps(error)
 
 
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("[1,2]", "must be a JSON object with encoding, sample_rate, key"),
+        ({**PCM16, "rate": 1}, "rate: not known; there are: encoding, sample_rate, key"),
+    ],
+)
+def test_what_may_stand_in_the_first_message_is_said(client, first, said):
+    events, _ = talk(client, [], first=first)
+    assert error_of(events)["detail"] == said
+
+
+def test_an_address_without_a_stream_is_said_to_be_none(client):
+    with pytest.raises(WebSocketDenialResponse) as refused:
+        talk(client, [], url="ws://127.0.0.1/v1/streams")
+    assert (refused.value.status_code, refused.value.json()["code"]) == (404, "not_found")
+    assert "/v1/stream " in refused.value.json()["detail"]
+
+
 @pytest.mark.parametrize("later", ["", "stop", '{"type": "start"}', '{"type": "finish", "more": 1}'])
 def test_a_text_that_is_not_the_end_is_refused(client, later):
     events, code = talk(client, [later])
@@ -135,6 +154,7 @@ def test_a_stream_without_samples_has_a_verdict_without_a_label(client):
     assert [event["type"] for event in events] == ["final"]
     assert events[0]["label"] == "undecided"
     assert events[0]["llr"] is None
+    assert events[0]["warnings"] == [{"code": "empty", "message": "no samples came"}]
 
 
 def test_a_message_that_is_too_large_is_refused_in_words(serving: Serving):

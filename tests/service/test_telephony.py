@@ -284,3 +284,9 @@ def test_a_webhook_inside_the_network_is_refused(client):
     )
     assert code == 4400
     assert events[-1]["code"] == "webhook_url"
+
+
+def test_a_parameter_that_is_misspelt_is_refused_and_the_known_ones_named(client):
+    events, code = talk(client, [json.dumps(start(evnts="on"))], first=CONNECTED, url=URL)
+    assert code == 4400
+    assert events[-1]["detail"] == "customParameters.evnts: not known; there are: key, track, webhook_url, events"

@@ -175,3 +175,12 @@ def test_who_answers_a_byte_at_a_time_is_cut_off(monkeypatch):
 def test_it_is_tried_again_ever_later_and_given_up():
     waits = [webhooks.next_at(attempts, HERE, now=0.0) for attempts in range(1, 9)]
     assert waits == [10.0, 40.0, 160.0, 640.0, 2560.0, 10_240.0, 21_600.0, None]
+
+
+def test_the_last_attempt_comes_when_the_setting_says():
+    moments = [0.0]
+    while (again := webhooks.next_at(len(moments), HERE, moments[-1])) is not None:
+        moments.append(again)
+    assert len(moments) == HERE.webhook_attempts
+    hours = f"the last of {len(moments)} comes {moments[-1] / 3600:.1f} hours after the first"
+    assert hours in Settings.model_fields["webhook_attempts"].description

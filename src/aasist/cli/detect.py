@@ -139,7 +139,9 @@ def detect(
                 **running.given(),
             }
             detector = (
-                elsewhere(server, key_file, limits) if server else opened(model, explain, limits=limits, **options)
+                elsewhere(server, key_file, limits, lambda line: rows.complain(f"aasist: {line}"))
+                if server is not None
+                else opened(model, explain, limits=limits, **options)
             )
         except AasistError as error:
             refuse_unknown_point(error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
 from aasist.errors import AasistError
 
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "AASIST_API_KEY"
 
-THEIRS = ("model", "runtime", "precision", "threshold", "threads", "channel", "max_seconds", "explain", "plot")
-"""Options that the service has decided, or that need the model here."""
+THEIRS = ("model", "runtime", "precision", "threshold", "threads", "channel", "max_seconds")
+"""Options that the service has decided."""
+
+OURS = ("explain", "plot")
+"""Options that need the model here."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -29,21 +34,31 @@ def refuse_theirs(context: click.Context, server: str | None, key_file: Path | N
         if key_file is not None:
             raise click.UsageError("--key-file is for --server")
         return
-    given = [name for name in THEIRS if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(f"{names}: with --server, that is for the service to choose")
+    for options, why in ((THEIRS, "with --server, that is for the service to choose"), (OURS, "not with --server")):
+        given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise click.UsageError(f"{names}: {why}")
 
 
-def elsewhere(url: str, key_file: Path | None, limits: ReadLimits) -> RemoteDetector:
-    """The service that is asked; raises `AasistError` where there is none, or it lets nobody in with this key."""
+def elsewhere(url: str, key_file: Path | None, limits: ReadLimits, say: Callable[[str], None]) -> RemoteDetector:
+    """The service that is asked; ``say`` is told where it lets one wait.
+
+    Raises ``click.UsageError`` for an address that is none, `AasistError` where there is no service, or it lets nobody in with this key.
+    """
+    from aasist.runtime.asking import checked
     from aasist.runtime.remote import RemoteDetector
+
+    try:
+        checked(url)
+    except AasistError as error:
+        raise click.UsageError(f"--server: {error.message}") from error
 
     key = _key(key_file)
     parts = urlsplit(url)
     if key is not None and parts.scheme == "http" and parts.hostname not in LOOPBACK:
         click.echo("aasist: the key and the recordings go over the network unencrypted; use https", err=True)
-    return RemoteDetector(url, key=key, limits=limits)
+    return RemoteDetector(url, key=key, limits=limits, say=say)
 
 
 def _key(file: Path | None) -> str | None:

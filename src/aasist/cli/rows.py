@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 BAR_CELLS = 24
-SPOOF_CELL, BONAFIDE_CELL, EMPTY_CELL = "█", "─", " "
-"""A cell of the bar: mostly spoof, mostly bona fide, no speech. Told apart without colour."""
+SPOOF_CELL, BONAFIDE_CELL, UNTOLD_CELL, EMPTY_CELL = "█", "─", "·", " "
+"""A cell of the bar: mostly spoof, mostly bona fide, speech of which a service tells no score, no speech. Told apart without colour."""
 _BEFORE_PATH = 9 + 1 + 5 + 1 + 8 + 2 + BAR_CELLS + 2 + 2
 """Cells of a row before the path: label, score, length, bar, and what is between them."""
 STYLES = {"bonafide": "blue", "spoof": "bold red", "undecided": "yellow", None: "dim"}
@@ -150,17 +150,17 @@ def bar(verdict: Verdict, cells: int = BAR_CELLS) -> str:
     """The segments along time, ``cells`` characters: what covers most of each cell's speech, if any."""
     duration = verdict.duration_seconds or 0.0
     out = []
-    # A service may tell labels only: then there is nothing to draw.
-    segments = [segment for segment in verdict.segments if segment.llr is not None]
     for cell in range(cells):
         start, end = cell * duration / cells, (cell + 1) * duration / cells
-        covered = {True: 0.0, False: 0.0}
-        for segment in segments:
-            covered[segment.llr < verdict.threshold] += max(0.0, min(end, segment.end) - max(start, segment.start))
-        if covered[True] == covered[False] == 0.0:
-            out.append(EMPTY_CELL)
-        else:
-            out.append(SPOOF_CELL if covered[True] >= covered[False] else BONAFIDE_CELL)
+        covered = dict.fromkeys((SPOOF_CELL, BONAFIDE_CELL, UNTOLD_CELL), 0.0)
+        for segment in verdict.segments:
+            if segment.llr is None:  # a service that tells labels only
+                kind = UNTOLD_CELL
+            else:
+                kind = SPOOF_CELL if segment.llr < verdict.threshold else BONAFIDE_CELL
+            covered[kind] += max(0.0, min(end, segment.end) - max(start, segment.start))
+        most = max(covered, key=lambda kind: covered[kind])
+        out.append(most if covered[most] > 0 else EMPTY_CELL)
     return "".join(out)
 
 

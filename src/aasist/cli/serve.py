@@ -40,7 +40,7 @@ def serve(file: Path | None, show_settings: bool, **given: Any) -> None:
 
     On this machine alone (the default) it needs no keys. To be reached by others, make one first with 'aasist serve keys add'.
     Everything that can be set is listed by --show-settings; options stand above the environment (AASIST_PORT=...), that
-    above the settings file. SIGTERM lets it answer what it has accepted. Exit code 2: wrong usage, or no key.
+    above the settings file. SIGTERM lets it answer what it has accepted. Exit code 2: wrong usage, a wrong setting, or no key.
     """
     context = click.get_current_context()
     context.obj = lambda: _settings(file, given)
@@ -146,10 +146,15 @@ def revoke(settings: Callable[[], Settings], key_id: str) -> None:
 
 def _settings(file: Path | None, given: dict[str, Any]) -> Settings:
     try:
-        from aasist.service.settings import read_settings
+        from aasist.service.settings import read_settings, unknown_variables
     except ModuleNotFoundError:
         raise MissingExtra("aasist serve", "serve") from None
-    return read_settings(file, **given)
+    for line in unknown_variables():
+        click.echo(f"aasist serve: {line}", err=True)
+    try:
+        return read_settings(file, **given)
+    except AasistError as error:
+        raise click.UsageError(error.message) from error
 
 
 def _store(settings: Settings) -> Store:

@@ -42,15 +42,24 @@ class Answer:
 
 
 class Asking:
-    """One service at ``url``. ``key`` is sent as it is; ``patience_seconds`` are slept in all for one question."""
+    """One service at ``url``. ``key`` is sent as it is; ``patience_seconds`` are slept in all for one question, of
+    which ``say`` is told when it begins."""
 
-    def __init__(self, url: str, *, key: str | None, patience_seconds: float, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None,
+        patience_seconds: float,
+        sleep: Callable[[float], None],
+        say: Callable[[str], None],
+    ) -> None:
         """Raises `AasistError` ``server`` or ``key`` for what cannot be one."""
-        self._parts = _checked(url)
+        self._parts = checked(url)
         if key is not None and not (key and key.isascii() and key.isprintable() and " " not in key):
             raise AasistError("key", "the API key must be one line of ASCII, as 'aasist serve keys add' prints it")
         self.url, self._key = url.rstrip("/"), key
-        self._patience, self.sleep = patience_seconds, sleep
+        self._patience, self.sleep, self._say = patience_seconds, sleep, say
 
     def ask(self, method: str, path: str, body: Body | None = None, *, broken_tries: int = BROKEN_TRIES) -> Any:
         """The values of the answer, after as many tries as there is patience for.
@@ -74,6 +83,8 @@ class Asking:
                 pause = pause if answer.retry_after is None else answer.retry_after
             if not again or waited + pause > self._patience:
                 raise failure
+            if not waited:  # once a question: nobody should wonder why nothing happens
+                self._say(f"{failure.message}; asking again for up to {self._patience:g} s")
             self.sleep(pause)
             waited += pause
 
@@ -127,7 +138,8 @@ class Asking:
         return (AudioError if answer.status in (413, 422) else AasistError)(code, detail)
 
 
-def _checked(url: str) -> SplitResult:
+def checked(url: str) -> SplitResult:
+    """An address in its parts; `AasistError` ``server`` for what cannot be a service's."""
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -29,7 +29,8 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 class RemoteDetector:
     """Judges as `aasist.runtime.detector.Detector` does, at ``url``: ``http(s)://HOST[:PORT][/PREFIX]``, a service of ``aasist serve``.
 
-    ``key`` is an API key. What is busy is asked again when it says so, for ``patience_seconds`` in all. Recordings are sent as they
+    ``key`` is an API key. What is busy is asked again when it says so, for ``patience_seconds`` in all; ``say`` is
+    told of that, in a line. Recordings are sent as they
     are, without their names; those that are too long to be answered at once, as jobs. Raises `AasistError` ``server`` for a URL that
     is none or leads elsewhere, ``unreachable``, ``key``, and what the service says of the key.
     """
@@ -42,8 +43,9 @@ class RemoteDetector:
         limits: ReadLimits | None = None,
         patience_seconds: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._service = Asking(url, key=key, patience_seconds=patience_seconds, sleep=sleep)
+        self._service = Asking(url, key=key, patience_seconds=patience_seconds, sleep=sleep, say=say)
         self._limits = limits or ReadLimits()
         self.threshold = 0.0
         """On llr: that of the last verdict; the service has it."""
@@ -76,8 +78,11 @@ class RemoteDetector:
         try:
             job = self._service.ask("POST", "/v1/jobs?timeline=1", body)
         except AasistError as error:
-            # A key without the scope for jobs: what was said first says more.
-            raise refusal if error.code == "scope" else error from None
+            if error.code != "scope":
+                raise
+            # It was too long, which is what the recording is at fault for; and the key lets it be sent in no other way.
+            said = f"{refusal.message}; as a job it was refused: {error.message}"
+            raise AudioError(refusal.code, one_line(said, 400)) from None
         try:
             where = f"/v1/jobs/{job['id']}"
             try:

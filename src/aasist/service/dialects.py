@@ -106,7 +106,19 @@ def said(model: type[Said], values: Any) -> Said:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise invalid(one_line(f"{where}: {first['msg']}" if where else first["msg"])) from None
+        reason = first["msg"]
+        if first["type"] == "extra_forbidden":
+            reason = f"not known; there are: {_names(model, first['loc'][:-1])}"
+        elif first["type"] == "model_type":
+            reason = f"must be a JSON object with {_names(model, first['loc'])}"
+        raise invalid(one_line(f"{where}: {reason}" if where else reason)) from None
+
+
+def _names(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """What may stand in the object at ``loc``."""
+    for part in loc:
+        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # of ours, and no model within a list
+    return ", ".join(model.model_fields)
 
 
 def invalid(message: str) -> Problem:

@@ -35,6 +35,9 @@ from aasist.service.store.verdictstore import StoredVerdict
 POLL_SECONDS = 1.0
 """Between two looks for jobs of other processes, or of dead ones; a job of this process wakes it at once."""
 
+PROGRESS_SECONDS = 1.5
+"""Between two times that a job's progress is told, and its lease renewed; never longer than a third of the lease."""
+
 HOUSEKEEPING_SECONDS = 300.0
 ORPHAN_SECONDS = 3600.0
 """After which a file without a job is what was left of an upload that was never acknowledged."""
@@ -151,7 +154,7 @@ class Jobs:
 
     async def _renew(self, job: StoredJob, stop: threading.Event, at: list[float]) -> None:
         lease = self._settings.job_lease_seconds
-        await asyncio.sleep(lease / 3)
+        await asyncio.sleep(min(PROGRESS_SECONDS, lease / 3))
         renewed = await safely(self._store.jobs.renew, job.id, self._owner, lease, at[0])
         if renewed is False:  # cancelled, or another's: None is a database that does not answer
             stop.set()
@@ -165,9 +168,9 @@ class Jobs:
         shown = json.dumps(coarsened(document, detail), allow_nan=False)
         if stored.audio_kept:
             stored = replace(stored, audio_kept=await self._kept(job, stored.id))
-        ended = False
+        ended, whole = False, verdict.duration_seconds
         try:
-            ended = await self._ended(job, stop, verdict=stored, document=shown, error=None)
+            ended = await self._ended(job, stop, verdict=stored, document=shown, error=None, judged_seconds=whole)
         finally:
             if stored.audio_kept and not ended:  # cancelled meanwhile: nothing is kept of it
                 self._settings.audio_dir.joinpath(stored.id).unlink(missing_ok=True)
@@ -212,8 +215,17 @@ class Jobs:
         verdict: StoredVerdict | None,
         document: str | None,
         error: tuple[str, str] | None,
+        judged_seconds: float | None = None,
     ) -> bool:
-        finish = partial(self._store.jobs.finish, job.id, self._owner, verdict=verdict, document=document, error=error)
+        finish = partial(
+            self._store.jobs.finish,
+            job.id,
+            self._owner,
+            verdict=verdict,
+            document=document,
+            error=error,
+            judged_seconds=judged_seconds,
+        )
         ended = await patiently(stop, finish)
         if ended:
             self.path_of(job.id).unlink(missing_ok=True)

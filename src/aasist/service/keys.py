@@ -98,15 +98,18 @@ class Doorkeeper:
         self._lock = threading.Lock()
 
     def principal(self, authorization: str | None, address: str) -> Principal:
-        """By the header ``Authorization``; `Problem` 401 for none where one is needed, and for one that is not good."""
-        if authorization is None:
-            if self._required:
-                raise Problem(401, "key_required", "send a key: Authorization: Bearer aasist_...")
+        """By the header ``Authorization``; `Problem` 401 for none where one is needed, for a header that holds none,
+        and for a key that is not good."""
+        if authorization is None and not self._required:
             return Principal(None, address, frozenset(SCOPES), self._anonymous_detail)
-        kind, _, text = authorization.partition(" ")
+        kind, _, text = (authorization or "").partition(" ")
+        if (
+            kind.lower() != "bearer" or not text.strip()
+        ):  # nothing that could be a key, though it may have been meant as one
+            raise Problem(401, "key_required", "send a key: Authorization: Bearer aasist_...")
         prefix, _, rest = text.strip().partition("_")
         identity, _, secret = rest.partition("_")
-        stored = self._stored(identity) if kind.lower() == "bearer" and prefix == PREFIX and identity else None
+        stored = self._stored(identity) if prefix == PREFIX and identity else None
         # Also where there is no such key: how long a refusal takes tells nothing.
         matches = hmac.compare_digest(_hashed(secret), stored.sha256 if stored else bytes(32))
         if stored is None or not matches or stored.state(time.time()) != "active":

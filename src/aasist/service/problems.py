@@ -121,6 +121,7 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
         headers = dict(error.headers or {})
         if error.status_code == 405 and (allowed := _methods(request, routers)):
             headers["Allow"] = ", ".join(sorted(allowed))
+            detail = f"this address takes {headers['Allow']}, not {one_line(request.method, 20)}"
         return answer(error.status_code, codes.get(error.status_code, "refused"), detail, headers)
 
 

@@ -20,6 +20,7 @@ from aasist.service.ledger import Ledger
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
 from aasist.service.notices import Notifier
+from aasist.service.parameters import refuse_unknown
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
@@ -128,7 +129,7 @@ _BEARER = HTTPBearer(
 
 
 class Admitted:
-    """A dependency: who asks, with the right to a scope."""
+    """A dependency: who asks, with the right to a scope, and by parameters that mean something."""
 
     def __init__(self, scope: str | None = None) -> None:
         self._scope = scope
@@ -136,6 +137,7 @@ class Admitted:
     async def __call__(self, request: Request, credentials: Annotated[object, Depends(_BEARER)]) -> Principal:
         principal = await authenticate(request, self._scope)
         request.state.principal = principal
+        refuse_unknown(request)
         return principal
 
 

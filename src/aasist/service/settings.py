@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from aasist.errors import AasistError
+from aasist.service import complaints, places
 
 ENV_PREFIX = "AASIST_"
 FILE_VARIABLE = "AASIST_SETTINGS"
@@ -30,6 +31,8 @@ SECRET = {"database", "secret"}
 """Fields that are shown in part or not at all."""
 
 Detail = Literal["full", "rounded", "label"]
+Runtime = Literal["auto", "onnxruntime", "openvino", "torch"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Names = Annotated[tuple[str, ...], NoDecode]
 """In the environment separated by commas."""
 
@@ -57,8 +60,8 @@ class Settings(BaseSettings):
         "efficient",
         description="A shipped model, cascade (small, and efficient where it is not sure), or the path of a model file.",
     )
-    runtime: str = Field("auto", description="auto, onnxruntime, openvino or torch.")
-    precision: str | None = Field(None, description="fp32, bf16, fp16 or int8; unset: the model's.")
+    runtime: Runtime = Field("auto", description="auto, onnxruntime, openvino or torch.")
+    precision: Precision | None = Field(None, description="fp32, bf16, fp16 or int8; unset: the model's.")
     threshold: float | None = Field(None, allow_inf_nan=False, description="On llr; unset: the model's.")
     threads: int | None = Field(None, ge=1, description="Of all processes together; unset: what the machine gives.")
     batch_windows: int = Field(
@@ -122,7 +125,9 @@ class Settings(BaseSettings):
         5, ge=1, description="After which a job that takes the service down, or that the disk stops, has failed."
     )
     webhook_allow: Names = Field((), description="Networks and host names that webhooks may reach besides public ones.")
-    webhook_attempts: int = Field(8, ge=1, le=20, description="Of delivering a webhook, over about a day.")
+    webhook_attempts: int = Field(
+        8, ge=1, le=20, description="Of delivering a webhook; the last of 8 comes 9.8 hours after the first."
+    )
 
     requests_per_minute: float = Field(600.0, ge=0, description="By key, or by address without one.")
     audio_seconds_per_hour: float = Field(36_000.0, ge=0, description="By key, or by address without one.")
@@ -149,6 +154,28 @@ class Settings(BaseSettings):
     @classmethod
     def _separated(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(places.host, value))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(places.origin, value))
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(places.network_or_host, value))
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _a_folder(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.strip():  # as a path it would be the folder that one happens to be in
+            raise ValueError("must name a folder; leave it out for the one of this user")
+        return value
 
     @field_validator("database")
     @classmethod
@@ -247,15 +274,21 @@ def read_settings(file: Path | None = None, **given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            reason = "no such setting; aasist serve --show-settings lists them"
-        else:
-            reason = first["msg"]
-        where = f"{name} ({ENV_PREFIX}{name.upper()}): " if name else ""
-        raise AasistError("settings", f"settings: {where}{reason}") from None
+        said = complaints.of_setting(
+            error.errors(include_url=False)[0],
+            prefix=ENV_PREFIX,
+            given=[name for name, value in given.items() if value is not None],
+            environment=os.environ,
+            file=path,
+            secret=SECRET,
+        )
+        raise AasistError("settings", f"settings: {said}") from None
     except ValueError as error:  # the file is not TOML
         raise AasistError("settings", f"settings: {path}: {error}") from None
     finally:
         _FILE.reset(named)
+
+
+def unknown_variables() -> list[str]:
+    """A line on each variable of the environment that looks as if it were a setting, and is none."""
+    return complaints.of_variables(os.environ, ENV_PREFIX, Settings.model_fields)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from aasist.audio.pcm import PcmDecoder
@@ -14,6 +15,7 @@ from aasist.runtime.detector import Detector
 from aasist.runtime.events import Event, Final, WindowScored
 from aasist.runtime.stream import StreamDetector
 from aasist.runtime.threads import available_threads
+from aasist.runtime.verdict import Note
 from aasist.service.dialects import Audio, Opening
 from aasist.service.judge import COMPARED_WINDOWS
 from aasist.service.likeness import Bits, bits_of
@@ -81,6 +83,8 @@ class LiveStream:
         """The events that the end completes, and the last one."""
         final = self._detector.finish()
         self._note(list(final.closing))
+        if not self.seconds:  # it was not silent: there was nothing
+            final = replace(final, verdict=replace(final.verdict, warnings=(Note("empty", "no samples came"),)))
         return list(final.closing), final
 
     def _note(self, events: list[Event]) -> None:

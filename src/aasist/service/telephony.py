@@ -40,9 +40,9 @@ class _Format(_Open):
 
 
 class Parameters(BaseModel):
-    """``<Parameter>`` elements of ours in the TwiML of ``<Stream>``; others are left alone."""
+    """``<Parameter>`` elements in the TwiML of ``<Stream>``, which are all ours: one that is misspelt would do nothing, and is refused."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     key: str | None = Field(default=None, max_length=MOST_KEY)
     track: Track = "inbound"

@@ -16,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from aasist.errors import one_line
+from aasist.service.parameters import unknown
 from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 
@@ -40,12 +41,19 @@ class Upload:
 
 
 async def receive(
-    request: Request, file: BinaryIO, *, max_bytes: int, settings: Settings, take: Callable[[int], None]
+    request: Request,
+    file: BinaryIO,
+    *,
+    max_bytes: int,
+    settings: Settings,
+    take: Callable[[int], None],
+    fields: tuple[str, ...] = (),
 ) -> Upload:
     """Write the recording that ``request`` brings into ``file``, and say what came.
 
-    ``take`` is told of bytes before they are written. `Problem` 413 beyond ``max_bytes``, 415 for what is no recording, 400 for
-    a broken form, 408 for a sender that is too slow, and what ``take`` raises.
+    ``take`` is told of bytes before they are written, ``fields`` are what a form may have beside the file. `Problem` 413 beyond
+    ``max_bytes``, 415 for what is no recording, 400 for a form that is broken or has another field, 408 for a sender that is too
+    slow, and what ``take`` raises.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     form = kind == b"multipart/form-data"
@@ -61,7 +69,7 @@ async def receive(
     most = max_bytes + (FORM_BYTES if form else 0)
     _refuse_length(request, most, max_bytes)
     sink = _Sink(file, max_bytes)
-    parser = _Form(options.get(b"boundary"), sink) if form else None
+    parser = _Form(options.get(b"boundary"), sink, fields) if form else None
     upload = parser.upload if parser else Upload()
     received = 0
     async for chunk in _paced(request, settings):
@@ -147,8 +155,9 @@ class _Sink:
 class _Form:
     """A form that is read as it comes: its field ``file`` goes to the sink, small fields are kept."""
 
-    def __init__(self, boundary: bytes | None, sink: _Sink) -> None:
+    def __init__(self, boundary: bytes | None, sink: _Sink, fields: tuple[str, ...]) -> None:
         self.upload = Upload()
+        self._fields = fields
         self._sink, self._parts, self._ended = sink, 0, False
         self._name, self._value = "", bytearray()
         self._header, self._header_value = bytearray(), bytearray()
@@ -216,6 +225,8 @@ class _Form:
                 raise _broken("it has more than one field 'file'; send one recording a request")
             self._found = True
             self.upload.name = base_name(options.get(b"filename", b"").decode("utf-8", "replace"))
+        elif self._name not in self._fields:
+            raise Problem(400, "invalid_form", unknown("field", self._name, ("file", *self._fields)))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._name == "file":

@@ -13,10 +13,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from aasist.errors import AudioError
 from aasist.service import schemas
 from aasist.service.coarse import coarsened
 from aasist.service.judge import Bounds
 from aasist.service.keys import Principal
+from aasist.service.parameters import flag
 from aasist.service.routes.answers import problems, recording
 from aasist.service.service import Admitted, Running
 from aasist.service.store.verdictstore import StoredVerdict
@@ -35,22 +37,32 @@ VERDICT_HEADER = "Aasist-Verdict"
     summary="Judge a recording",
     response_model=schemas.Verdict,
     responses=problems(408, 413, 415, 422, 503),
-    openapi_extra=recording(),
+    openapi_extra=recording({"timeline": {"type": "boolean"}}),
 )
 async def detect(
     request: Request,
     service: Running,
     principal: Annotated[Principal, Depends(Admitted("detect"))],
-    timeline: Annotated[bool, Query(description="Add the raw windows.")] = False,
+    timeline: Annotated[bool, Query(description="Add the raw windows. Also a field of the form.")] = False,
 ) -> Response:
     """The answer to a recording that was judged is 200 whatever the label; one that cannot be read is 422, with the code that
     `aasist detect --json` has for it."""
     settings = service.settings
     with service.admission.upload(principal) as take, tempfile.TemporaryFile(dir=settings.state_dir) as file:
-        upload = await receive(request, file, max_bytes=settings.max_bytes, settings=settings, take=take)
+        upload = await receive(
+            request, file, max_bytes=settings.max_bytes, settings=settings, take=take, fields=("timeline",)
+        )
+        if (chosen := upload.fields.get("timeline")) is not None:
+            timeline = flag("timeline", chosen)
         stop = threading.Event()
         work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop)
-        judged = await unless_gone(request, work)
+        try:
+            judged = await unless_gone(request, work)
+        except AudioError as error:
+            if error.code == "too_long" and settings.job_max_seconds > settings.max_seconds:
+                limit = f"the recording is longer than the limit of {settings.max_seconds:,.0f} s"
+                raise AudioError("too_long", f"{limit}; cut it, or send it to /v1/jobs") from None
+            raise
         verdict = judged.verdict
         stored = StoredVerdict.of(verdict, key_id=principal.key_id, audio_kept=settings.keep_audio)
         service.admission.audio(principal, verdict.duration_seconds or 0.0)

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from aasist.service import schemas, webhooks
 from aasist.service.jobs import job_values
 from aasist.service.keys import Principal
+from aasist.service.parameters import flag
 from aasist.service.problems import Problem, busy
 from aasist.service.routes.answers import problems, recording
 from aasist.service.service import Admitted, Running, Service
@@ -30,6 +31,9 @@ Asking = Annotated[Principal, Depends(Admitted("jobs"))]
 
 WEBHOOK = "Is sent the job when it has ended: https, signed. Also a field of the form."
 
+FIELDS = ("timeline", "webhook_url")
+"""Of the form, beside the file; they win over the query."""
+
 
 @router.post(
     "",
@@ -40,13 +44,15 @@ WEBHOOK = "Is sent the job when it has ended: https, signed. Also a field of the
         202: {"headers": {"Location": {"schema": {"type": "string"}, "description": "Of the job."}}},
         **problems(408, 413, 415, 503),
     },
-    openapi_extra=recording({"webhook_url": {"type": "string"}}),
+    openapi_extra=recording({"timeline": {"type": "boolean"}, "webhook_url": {"type": "string"}}),
 )
 async def submit(
     request: Request,
     service: Running,
     principal: Asking,
-    timeline: Annotated[bool, Query(description="Add the raw windows to the verdict.")] = False,
+    timeline: Annotated[
+        bool, Query(description="Add the raw windows to the verdict. Also a field of the form.")
+    ] = False,
     webhook_url: Annotated[str | None, Query(description=WEBHOOK, max_length=webhooks.MAX_URL)] = None,
 ) -> Response:
     """Once this is answered the job is not lost, even if the service is killed: it is finished after a restart, once. Until it
@@ -66,8 +72,12 @@ async def submit(
         draft = path.with_name(f".{identity}")
         try:
             with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                upload = await receive(request, file, max_bytes=settings.job_max_bytes, settings=settings, take=take)
+                upload = await receive(
+                    request, file, max_bytes=settings.job_max_bytes, settings=settings, take=take, fields=FIELDS
+                )
                 await anyio.to_thread.run_sync(os.fsync, file.fileno())
+            if (chosen := upload.fields.get("timeline")) is not None:
+                timeline = flag("timeline", chosen)
             url = upload.fields.get("webhook_url", webhook_url)
             if url is not None:
                 webhooks.check(url, settings)

@@ -7,6 +7,7 @@ from starlette.websockets import WebSocket
 
 from aasist.service.dialects import Plain
 from aasist.service.live import Conversation
+from aasist.service.problems import answer
 from aasist.service.telephony import Twilio
 
 router = APIRouter()
@@ -22,3 +23,10 @@ async def stream(socket: WebSocket) -> None:
 async def twilio(socket: WebSocket) -> None:
     """Twilio's media frames."""
     await Conversation(socket, Twilio()).run()
+
+
+@router.websocket("/{path:path}")
+async def elsewhere(socket: WebSocket) -> None:
+    """No stream: said in words, by an HTTP answer, before the connection stands."""
+    said = "there is no WebSocket at this address; there are /v1/stream and /v1/stream/twilio"
+    await socket.send_denial_response(answer(404, "not_found", said))

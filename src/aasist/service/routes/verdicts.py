@@ -28,7 +28,8 @@ router = APIRouter(tags=["verdicts"])
 async def verdict(
     verdict_id: str, service: Running, principal: Annotated[Principal, Depends(Admitted("detect"))]
 ) -> Response:
-    """By the header `Aasist-Verdict` of the answer to `/v1/detect`. The file's name is not stored: `path` is null."""
+    """By the header `Aasist-Verdict` of the answer to `/v1/detect`. The file's name is not stored: `path` is null.
+    Verdicts are stored twice a second: 404 for as long after the answer is no loss, ask again."""
     stored = await anyio.to_thread.run_sync(service.store.verdicts.get, verdict_id) if len(verdict_id) == 32 else None
     if stored is None or stored.key_id != principal.key_id:
         raise Problem(404, "not_found", "there is no such verdict")

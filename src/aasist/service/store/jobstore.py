@@ -189,16 +189,19 @@ class JobStore:
         verdict: StoredVerdict | None,
         document: str | None,
         error: tuple[str, str] | None,
+        judged_seconds: float | None = None,
     ) -> bool:
         """End it with a verdict or an error, if it is still the caller's; of all who try, one succeeds.
 
-        What a decoder says of a recording may hold what no database takes: it is stored without that.
+        ``judged_seconds`` become its progress; None leaves that where it was. What a decoder says of a recording may hold what no
+        database takes: it is stored without that.
         """
         now = time.time()
         code, message = error or (None, None)
         change = self._mine(identity, owner).values(
             status="failed" if error else "done",
             finished_at=now,
+            progress_seconds=jobs.c.progress_seconds if judged_seconds is None else judged_seconds,
             lease_owner=None,
             lease_until=None,
             verdict_id=verdict.id if verdict else None,

@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from aasist.errors import AasistError
 from aasist.service.settings import Settings
 from aasist.service.store.database import connect
 from aasist.service.store.jobstore import JobStore
@@ -17,12 +18,23 @@ class Store:
     """Keys, jobs and verdicts in the database, and the private folders for audio."""
 
     def __init__(self, settings: Settings) -> None:
-        for folder in (settings.state_dir, settings.jobs_dir, settings.audio_dir):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.secret = (settings.secret or _kept(settings.state_dir / "secret", 32)).encode()
+        """`AasistError` ``state_dir`` where the folder cannot be written, ``database``."""
+        try:
+            for folder in (settings.state_dir, settings.jobs_dir, settings.audio_dir):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            secret = settings.secret or _kept(settings.state_dir / "secret", 32)
+            node = _kept(settings.state_dir / "node", 16)
+        except OSError as error:
+            reason = error.strerror or error
+            raise AasistError(
+                "state_dir",
+                f"the folder {settings.state_dir} cannot be written: {reason}; name another by the setting state_dir "
+                "(AASIST_STATE_DIR)",
+            ) from None
+        self.secret = secret.encode()
         self._engine = connect(settings.database_url)
         self.keys = KeyStore(self._engine)
-        self.jobs = JobStore(self._engine, _kept(settings.state_dir / "node", 16))
+        self.jobs = JobStore(self._engine, node)
         self.verdicts = VerdictStore(self._engine)
 
     def ping(self) -> None:
