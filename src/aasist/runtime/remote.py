@@ -99,10 +99,10 @@ class RemoteDetector:
             raise self._service.not_ours() from None
 
     def _serving(self) -> ModelIdentity:
-        """The model that judges there: also a look whether the service is there and lets us in."""
+        """The model that judges there, of a cascade the last one: also a look whether the service is there and lets us in."""
         values = self._service.ask("GET", "/v1/models", broken_tries=1)
         try:
-            (model,) = (one for one in values["models"] if one["serving"])
+            *_, model = (one for one in values["models"] if one["serving"])
             return ModelIdentity(str(model["name"]), model["sha256"], model["precision"])
         except _MALFORMED:
             raise self._service.not_ours() from None
