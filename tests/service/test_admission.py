@@ -9,6 +9,7 @@ import pytest
 
 from aasist.service.admission import ACCOUNTS, Admission
 from aasist.service.keys import Limits, Principal
+from aasist.service.likeness import Likeness
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 
@@ -131,10 +132,10 @@ def test_streams_are_counted_by_account_and_in_all(clock):
         pass
 
 
-def bits(seed: int, flipped: int = 0):
+def bits(seed: int, flipped: int = 0) -> Likeness:
     found = np.random.default_rng(seed).random(248) < 0.5
     found[:flipped] ^= True
-    return (found,)
+    return Likeness((found,), found.tobytes())
 
 
 def test_near_copies_are_refused_after_so_many_and_let_in_again_later(clock):

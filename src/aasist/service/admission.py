@@ -13,19 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aasist.service.keys import Principal
-from aasist.service.likeness import Bits, near
+from aasist.service.likeness import Likeness
+from aasist.service.probes import Asked, Probes
 from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 
 ACCOUNTS = 10_000
 """Keys and addresses that are counted; beyond, whoever asked longest ago is forgotten."""
-
-KEPT_LIKENESSES = 256
-"""Of each of them."""
 
 Clock = Callable[[], float]
 
@@ -54,9 +49,7 @@ class Account:
     audio: Bucket | None
     uploads: int = 0
     streams: int = 0
-    likenesses: list[tuple[float, NDArray[np.bool_]]] = field(default_factory=list)
-    alike: list[float] = field(default_factory=list)
-    """When recordings came that were near an earlier one, and not the same."""
+    asked: Asked = field(default_factory=Asked)
 
 
 class Admission:
@@ -65,6 +58,7 @@ class Admission:
     def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
         self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._probes = Probes(limit=settings.probe_limit, seconds=settings.probe_seconds)
         self._lock = threading.Lock()
         self.uploads, self.upload_bytes, self.all_streams = 0, 0, 0
         self.stopping = False
@@ -76,10 +70,8 @@ class Admission:
             account = self._account(principal, now)
             if account.audio is not None and (wait := account.audio.wait(now, 0.0)) > 0:
                 raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
-            if (wait := self._probing(account, now)) > 0:
-                raise _too_many(
-                    "probing", "many recordings that differ a little from one another were asked about", wait
-                )
+            self._probes.forget(now)
+            self._refuse_probing(account, now)
             if account.requests is not None:
                 if (wait := account.requests.wait(now, 1.0)) > 0:
                     raise _too_many("request_rate", "more requests than are allowed", wait)
@@ -102,31 +94,16 @@ class Admission:
             if bucket is not None and (wait := bucket.wait(now, 0.0)) > 0:
                 raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
 
-    def likeness(self, principal: Principal, several: tuple[Bits, ...]) -> None:
-        """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind.
-
-        The very same recording again teaches nobody anything, and is not counted.
-        """
-        if not self._settings.probe_limit or not several:
+    def likeness(self, principal: Principal, likeness: Likeness | None) -> None:
+        """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind; the very same again
+        is not counted."""
+        if not self._settings.probe_limit or likeness is None:
             return
-        new = np.stack(several)
         with self._lock:
             now = self._clock()
             account = self._account(principal, now)
-            since = now - self._settings.probe_seconds
-            account.likenesses = [one for one in account.likenesses if one[0] > since][-KEPT_LIKENESSES:]
-            same = any(np.array_equal(new, known) for _, known in account.likenesses)
-            if same:
-                return
-            known = [known for _, known in account.likenesses]
-            alike = bool(known) and any(near(bits, np.concatenate(known)).any() for bits in new)
-            account.likenesses.append((now, new))
-            if alike:
-                account.alike.append(now)
-                if (wait := self._probing(account, now)) > 0:
-                    raise _too_many(
-                        "probing", "many recordings that differ a little from one another were asked about", wait
-                    )
+            if self._probes.note(account.asked, likeness, now):
+                self._refuse_probing(account, now)
 
     @contextmanager
     def upload(self, principal: Principal) -> Iterator[Callable[[int], None]]:
@@ -181,13 +158,9 @@ class Admission:
                 account.streams -= 1
                 self.all_streams -= 1
 
-    def _probing(self, account: Account, now: float) -> float:
-        """Seconds until the account may ask again."""
-        limit, over = self._settings.probe_limit, self._settings.probe_seconds
-        account.alike = [at for at in account.alike if at > now - over]
-        if not limit or len(account.alike) <= limit:
-            return 0.0
-        return max(0.0, account.alike[-limit - 1] + over - now)
+    def _refuse_probing(self, account: Account, now: float) -> None:
+        if (wait := self._probes.wait(account.asked, now)) > 0:
+            raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
 
     def _account(self, principal: Principal, now: float) -> Account:
         name = principal.account

@@ -159,7 +159,7 @@ class Jobs:
         principal = Principal(job.key_id, "job", frozenset(), detail)
         self._admission.audio(principal, verdict.duration_seconds or 0.0)
         with suppress(Problem):  # what it holds back is the next request
-            self._admission.likeness(principal, judged.bits)
+            self._admission.likeness(principal, judged.likeness)
         self._metrics.verdicts.labels(str(verdict.label)).inc()
         self._metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
 

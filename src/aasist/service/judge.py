@@ -19,12 +19,9 @@ from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Verdict
 from aasist.service.batcher import Batcher
 from aasist.service.decoders import Decoders, Given, RemoteListener
-from aasist.service.likeness import Bits, bits_of
+from aasist.service.likeness import Comparing, Likeness
 from aasist.service.problems import busy
 from aasist.service.settings import Settings
-
-COMPARED_WINDOWS = 3
-"""Windows of a recording whose likeness is kept."""
 
 __all__ = ["Bounds", "Given", "Judge", "Judged"]
 
@@ -49,10 +46,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, and how the recording's first windows sound (`likeness`)."""
+    """A verdict, and how the recording sounds; None where it has no speech."""
 
     verdict: Verdict
-    bits: tuple[Bits, ...]
+    likeness: Likeness | None
 
 
 class Judge:
@@ -130,7 +127,8 @@ class Judge:
         if not bounds.patient and time.monotonic() - asked > self._queue_seconds:
             raise busy("the queue is too long to be served in time", retry_after=self._queue_seconds)
         detector, decoders = (self._later, self.job_decoders) if bounds.patient else (self._now, self.decoders)
-        bits: list[Bits] = []
+        # A cascade may listen twice; what it heard last is whole.
+        listened: list[_Compared] = []
 
         @contextmanager
         def listen(window_samples: int, hop_samples: int) -> Iterator[Listening]:
@@ -142,7 +140,8 @@ class Judge:
                 "seconds": bounds.decode_seconds,
             }
             with closing(decoders.hear(file, task, stop.is_set)) as listener:
-                yield _Compared(listener, bits)
+                listened.append(_Compared(listener))
+                yield listened[-1]
 
         def on_progress(seconds: float) -> None:
             if stop.is_set():
@@ -150,7 +149,7 @@ class Judge:
             progress(seconds)
 
         verdict = detector.judge(listen, name or "", progress=on_progress)
-        return Judged(verdict, tuple(bits))
+        return Judged(verdict, listened[-1].comparing.likeness)
 
     def close(self) -> None:
         """Let what is being judged be finished, and end the processes."""
@@ -161,17 +160,15 @@ class Judge:
             decoders.close()
 
 
-@dataclass
 class _Compared:
-    """A `Listening` that notes on the way how the first windows sound."""
+    """A `Listening` that notes on the way how the windows sound."""
 
-    listener: RemoteListener
-    bits: list[Bits]
+    def __init__(self, listener: RemoteListener) -> None:
+        self.listener, self.comparing = listener, Comparing()
 
     def __iter__(self) -> Iterator[Window]:
         for window in self.listener:
-            if len(self.bits) < COMPARED_WINDOWS:
-                self.bits.append(bits_of(window.samples))
+            self.comparing.take(window.samples)
             yield window
 
     @property

@@ -59,7 +59,7 @@ async def detect(
     service.ledger.add(stored)
     service.metrics.verdicts.labels(str(verdict.label)).inc()
     service.metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
-    service.admission.likeness(principal, judged.bits)
+    service.admission.likeness(principal, judged.likeness)
     document = {**verdict.to_dict(timeline=timeline), "path": upload.name}
     return JSONResponse(coarsened(document, principal.detail), headers={VERDICT_HEADER: stored.id})
 
