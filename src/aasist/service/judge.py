@@ -22,6 +22,7 @@ from aasist.service.decoders import Decoders, Given, RemoteListener
 from aasist.service.likeness import Comparing, Likeness
 from aasist.service.problems import busy
 from aasist.service.settings import Settings
+from aasist.session import SAMPLE_RATE
 
 __all__ = ["Bounds", "Given", "Judge", "Judged"]
 
@@ -94,13 +95,16 @@ class Judge:
         bounds: Bounds,
         *,
         stop: threading.Event,
+        charge: Callable[[float], None],
         progress: Callable[[float], None] | None = None,
     ) -> Judged:
         """Judge an open file. Raises `AudioError`, `ModelError`, `Problem` 503 where its turn comes too late, and `Given`
-        where ``stop`` was set. ``stop`` is set when the caller is cancelled; the work then ends soon after."""
+        where ``stop`` was set. ``stop`` is set when the caller is cancelled; the work then ends soon after.
+
+        ``charge`` is told of the seconds that were heard, whatever came of them, by another thread and before this ends."""
         pool = self._job_threads if bounds.patient else self._threads
         asked = time.monotonic()
-        begun = pool.submit(self._judge, file, name, bounds, stop, asked, progress or (lambda seconds: None))
+        begun = pool.submit(self._judge, file, name, bounds, stop, asked, progress or (lambda seconds: None), charge)
         work = asyncio.wrap_future(begun)
         try:
             return await asyncio.shield(work)
@@ -121,6 +125,7 @@ class Judge:
         stop: threading.Event,
         asked: float,
         progress: Callable[[float], None],
+        charge: Callable[[float], None],
     ) -> Judged:
         if stop.is_set():
             raise Given
@@ -148,7 +153,10 @@ class Judge:
                 raise Given
             progress(seconds)
 
-        verdict = detector.judge(listen, name or "", progress=on_progress)
+        try:
+            verdict = detector.judge(listen, name or "", progress=on_progress)
+        finally:
+            charge(max((one.seconds for one in listened), default=0.0))
         return Judged(verdict, listened[-1].comparing.likeness)
 
     def close(self) -> None:
@@ -165,11 +173,18 @@ class _Compared:
 
     def __init__(self, listener: RemoteListener) -> None:
         self.listener, self.comparing = listener, Comparing()
+        self._seconds = 0.0
 
     def __iter__(self) -> Iterator[Window]:
         for window in self.listener:
             self.comparing.take(window.samples)
+            self._seconds = (window.start + window.length) / SAMPLE_RATE
             yield window
+
+    @property
+    def seconds(self) -> float:
+        """Of the recording, as far as it is known to have been decoded."""
+        return max(self._seconds, self.listener.decoded_seconds)
 
     @property
     def summary(self) -> Heard:

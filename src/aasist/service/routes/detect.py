@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Awaitable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
@@ -49,11 +50,11 @@ async def detect(
     with service.admission.upload(principal) as take, tempfile.TemporaryFile(dir=settings.state_dir) as file:
         upload = await receive(request, file, max_bytes=settings.max_bytes, settings=settings, take=take)
         stop = threading.Event()
-        work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop)
+        charge = partial(service.admission.audio, principal)
+        work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop, charge=charge)
         judged = await unless_gone(request, work)
         verdict = judged.verdict
         stored = StoredVerdict.of(verdict, key_id=principal.key_id, audio_kept=settings.keep_audio)
-        service.admission.audio(principal, verdict.duration_seconds or 0.0)
         if settings.keep_audio:
             await anyio.to_thread.run_sync(service.ledger.keep_audio, file, stored.id)
     service.ledger.add(stored)
