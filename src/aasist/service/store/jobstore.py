@@ -41,6 +41,8 @@ class StoredJob:
     webhook_attempts: int = 0
     webhook_due_at: float | None = None
     webhook_delivered_at: float | None = None
+    idempotency: str | None = None
+    """What the client knows the job by, hashed; there is no other of the same."""
 
 
 class JobStore:
@@ -49,10 +51,20 @@ class JobStore:
     def __init__(self, engine: sa.Engine, node: str) -> None:
         self._engine, self.node = engine, node
 
-    def add(self, job: StoredJob) -> None:
-        """Insert one; once this returns, it is not lost."""
-        with self._engine.begin() as connection:
-            connection.execute(jobs.insert().values(**asdict(job)))
+    def add(self, job: StoredJob) -> StoredJob:
+        """Insert one; once this returns, it is not lost. Gives what is stored: an earlier one of the same ``idempotency``, if any."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(jobs.insert().values(**asdict(job)))
+        except sa.exc.IntegrityError:
+            if job.idempotency is None or (earlier := self.known_as(job.idempotency)) is None:
+                raise
+            return earlier
+        return job
+
+    def known_as(self, idempotency: str) -> StoredJob | None:
+        """By what the client knows it by."""
+        return self._first(jobs.select().where(jobs.c.idempotency == idempotency))
 
     def get(self, identity: str) -> StoredJob | None:
         """By its identity."""
