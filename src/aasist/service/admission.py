@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 
 from aasist.service.keys import Principal
 from aasist.service.likeness import Likeness
@@ -20,7 +21,10 @@ from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 
 ACCOUNTS = 10_000
-"""Keys and addresses that are counted; beyond, whoever asked longest ago is forgotten."""
+"""Addresses that are counted; beyond, one that asked long ago is forgotten. Keys are not: they are as many as were made."""
+
+LOOKED = 256
+"""Addresses among which one is sought that nothing changes for when it is forgotten."""
 
 Clock = Callable[[], float]
 
@@ -51,13 +55,25 @@ class Account:
     streams: int = 0
     asked: Asked = field(default_factory=Asked)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether it holds places."""
+        return bool(self.uploads or self.streams)
+
+    def owes(self, now: float) -> bool:
+        """Whether it would gain by being forgotten."""
+        indebted = any(bucket is not None and bucket.wait(now, 0.0) > 0 for bucket in (self.requests, self.audio))
+        return indebted or bool(self.asked.alike)
+
 
 class Admission:
     """Counts and refuses; may be asked from several threads."""
 
     def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
-        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._accounts: dict[str, Account] = {}
+        self._addresses: OrderedDict[str, Account] = OrderedDict()
+        """Those of them without a key; who asked longest ago is first."""
         self._probes = Probes(limit=settings.probe_limit, seconds=settings.probe_seconds)
         self._lock = threading.Lock()
         self.uploads, self.upload_bytes, self.all_streams = 0, 0, 0
@@ -177,10 +193,26 @@ class Admission:
             )
             account = Account(requests=self._bucket(per_minute, 60.0, now), audio=self._bucket(per_hour, 3600.0, now))
             self._accounts[name] = account
-            while len(self._accounts) > ACCOUNTS:
-                self._accounts.popitem(last=False)
-        self._accounts.move_to_end(name)
+            if principal.key_id is None:
+                self._addresses[name] = account
+                if len(self._addresses) > ACCOUNTS:
+                    self._forget_one(now)
+        elif principal.key_id is None:
+            self._addresses.move_to_end(name)
         return account
+
+    def _forget_one(self, now: float) -> None:
+        """An address that asked long ago: one that owes nothing, or, where strangers have made all owe, the first that holds no place."""
+        oldest = list(islice(self._addresses.items(), LOOKED))
+        idle = [(name, account) for name, account in oldest if not account.in_use]
+        gone = next((name for name, account in idle if not account.owes(now)), idle[0][0] if idle else None)
+        if gone is not None:
+            del self._addresses[gone], self._accounts[gone]
+        for name, account in oldest:
+            if name != gone and (account.in_use or account.owes(now)):
+                self._addresses.move_to_end(name)  # not in the way the next time
+            else:
+                break
 
     def _bucket(self, limit: float, seconds: float, now: float) -> Bucket | None:
         """What is allowed in so many seconds may also come at once; 0 is no limit."""

@@ -37,13 +37,23 @@ class Store:
 
 def _kept(path: Path, size_bytes: int) -> str:
     """Random hexadecimal digits that stay the same; whichever of several processes comes first writes them."""
+    if path.exists():
+        return path.read_text(encoding="ascii").strip()
     mine = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    mine.touch(mode=0o600)
     try:
-        mine.write_text(secrets.token_hex(size_bytes), encoding="ascii")
+        with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_hex(size_bytes).encode())
+            file.flush()
+            os.fsync(file.fileno())
         os.link(mine, path)
     except FileExistsError:
         pass
     finally:
-        mine.unlink()
+        mine.unlink(missing_ok=True)
+    # What is derived of it is told to others: a power cut must not change it.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return path.read_text(encoding="ascii").strip()
