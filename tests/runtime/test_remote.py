@@ -218,6 +218,39 @@ def test_what_is_too_long_for_an_answer_is_judged_as_a_job(remote, fake, naps):
     assert fake.got[2][2] == b"abc"
 
 
+def test_a_job_whose_answer_was_lost_is_sent_again_as_the_same(remote, fake):
+    """The header tells the service; each recording has its own."""
+    detector, told = remote(), []
+    for _ in range(2):
+        fake.got.clear()
+        fake.replies = [problem(413, "too_long"), BREAK, (202, {}, job("done", verdict=VERDICT))]
+        assert detector.detect(b"abc").label == "spoof"
+        sent = [headers.get("Idempotency-Key") for where, headers, _ in fake.got if where.startswith("/v1/jobs")]
+        assert len(sent) == 2
+        assert sent[0] == sent[1]
+        told.append(sent[0])
+    assert all(told)
+    assert told[0] != told[1]
+
+
+def test_while_a_job_is_judged_the_service_may_be_away_for_a_while(remote, fake, naps):
+    fake.replies = [problem(413, "too_long"), (202, {}, job("queued"))]
+    fake.jobs = [*[BREAK] * 10, (200, {}, job("done", verdict=VERDICT))]
+    assert remote().detect(b"abc").label == "spoof"
+    assert sum(naps) > 60
+    assert fake.got[-1][2] == b""
+
+
+def test_away_for_good_the_job_is_left_to_go_on_and_said_where(remote, fake, naps):
+    fake.replies = [problem(413, "too_long"), (202, {}, job("queued"))]
+    fake.jobs = [BREAK] * 100
+    with pytest.raises(AasistError, match=r"the job goes on there: http://.*/v1/jobs/j1") as refused:
+        remote().detect(b"abc")
+    assert refused.value.code == "unreachable"
+    assert 100 < sum(naps) <= 122
+    assert b"DELETE" not in [body for *_, body in fake.got]
+
+
 def test_a_job_that_failed_says_why(remote, fake):
     fake.replies = [problem(413, "too_long"), (202, {}, job("queued"))]
     fake.jobs = [(200, {}, job("failed", error={"code": "unreadable", "message": "it is damaged"}))]

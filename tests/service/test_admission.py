@@ -9,6 +9,7 @@ import pytest
 
 from aasist.service.admission import ACCOUNTS, Admission
 from aasist.service.keys import Limits, Principal
+from aasist.service.likeness import Likeness
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 
@@ -93,6 +94,27 @@ def test_accounts_that_are_counted_are_bounded(clock):
     assert len(door._accounts) == ACCOUNTS
 
 
+def test_strangers_from_many_addresses_make_no_debt_forgotten_and_no_place_free(clock):
+    door = admission(clock, requests_per_minute=6_000, streams=1)
+    door.audio(principal(key="k"), 500.0)
+    door.audio(principal("192.0.2.1"), 500.0)
+    with door.stream(principal("192.0.2.2")):
+        for number in range(ACCOUNTS + 600):
+            clock.now += 0.1
+            door.request(principal(f"other {number}"))
+        assert len(door._accounts) <= ACCOUNTS + 1  # of addresses, and one key
+        for indebted in (principal(key="k"), principal("192.0.2.1")):
+            assert refused(door.request, indebted).code == "audio_rate"
+        assert refused(door.stream(principal("192.0.2.2")).__enter__).code == "stream_limit"
+
+
+def test_where_all_are_in_debt_they_are_bounded_all_the_same(clock):
+    door = admission(clock)
+    for number in range(ACCOUNTS + 50):
+        door.audio(principal(str(number)), 1_000.0)
+    assert len(door._accounts) == ACCOUNTS
+
+
 def test_places_for_uploads_are_given_back(clock):
     door = admission(clock, max_in_flight=2, max_in_flight_bytes=2_500_000_000)
     with ExitStack() as stack:
@@ -148,10 +170,10 @@ def test_streams_are_counted_by_account_and_in_all(clock):
         pass
 
 
-def bits(seed: int, flipped: int = 0):
+def bits(seed: int, flipped: int = 0) -> Likeness:
     found = np.random.default_rng(seed).random(248) < 0.5
     found[:flipped] ^= True
-    return (found,)
+    return Likeness((found,), found.tobytes())
 
 
 def test_near_copies_are_refused_after_so_many_and_let_in_again_later(clock):

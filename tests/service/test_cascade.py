@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from aasist.cli import aasist
 from aasist.runtime import pipeline
 from aasist.runtime.pipeline import CASCADE, STAGES, Pipeline
 
+from .live import Live
 from .test_detect import form
 
 RECORDINGS = ("human-librivox-en.flac", "spoof-espeak-de.wav", "spoof-flite-en.flac")
@@ -33,7 +36,18 @@ def test_the_answer_is_that_of_the_cascade_whichever_stage_decides(
     assert {values["model"]["name"] for values in found} == set(STAGES)
 
 
-def test_both_stages_are_shown_as_serving(cascading) -> None:
+def test_both_stages_are_shown_as_serving_in_the_order_of_their_turn(cascading) -> None:
     rows = cascading.get("/v1/models").json()["models"]
-    assert [row["name"] for row in rows if row["serving"]] == sorted(STAGES)
+    assert [row["name"] for row in rows if row["serving"]] == list(STAGES)
     assert all(row["threshold"] == 0.0 for row in rows)
+
+
+def test_the_command_serves_it_and_the_command_asks_it(tmp_path: Path, recording: Path, loudness_onnx: Path) -> None:
+    """Also of what nobody judged the same is told here and there."""
+    (tmp_path / "bad.wav").write_bytes(b"no recording")
+    names = [str(recording.parent / name) for name in RECORDINGS] + [str(tmp_path / "bad.wav")]
+    with Live(tmp_path / "state", model=CASCADE, stream_model=loudness_onnx) as live:
+        there = CliRunner().invoke(aasist, ["detect", *names, "--json", "--server", live.url])
+    here = CliRunner().invoke(aasist, ["detect", *names, "--json", "--model", CASCADE, "--threads", "1"])
+    assert there.exit_code == here.exit_code == 1
+    assert there.stdout == here.stdout

@@ -224,25 +224,6 @@ def test_audio_is_not_kept_unless_that_is_switched_on(serving, settings, speech)
     assert not service.store.verdicts.get(identity).audio_kept
 
 
-def test_near_copies_of_one_recording_are_held_back(serving, recording):
-    import numpy as np
-    import soundfile
-
-    from .conftest import wav
-
-    client = serving(probe_limit=3)
-    samples, rate = soundfile.read(recording, dtype="float32")
-    rng = np.random.default_rng(0)
-    statuses = []
-    for _ in range(6):
-        altered = samples[: 3 * rate] + 0.0005 * rng.choice([-1, 1], 3 * rate).astype(np.float32)
-        statuses.append(client.post("/v1/detect", **form(wav(altered, rate))).status_code)
-    assert statuses == [200, 200, 200, 200, 429, 429]
-    refused = client.post("/v1/detect", **form(b"x"))
-    problem(refused, 429, "probing")
-    assert int(refused.headers["Retry-After"]) > 60
-
-
 def test_beyond_the_places_there_are_it_is_busy(serving, speech):
     client = serving(max_in_flight=1)
     someone = Principal(None, "192.0.2.1", frozenset(), "full")

@@ -34,11 +34,11 @@ def held(monkeypatch):
     """While the event is not set, jobs are judged for ever."""
     gate, judge = threading.Event(), Judge._judge
 
-    def held_up(self, file, name, bounds, stop, asked, progress):
+    def held_up(self, file, name, bounds, stop, *rest):
         while bounds.patient and not gate.wait(0.01):
             if stop.is_set():
                 raise Given
-        return judge(self, file, name, bounds, stop, asked, progress)
+        return judge(self, file, name, bounds, stop, *rest)
 
     monkeypatch.setattr(Judge, "_judge", held_up)
     yield gate

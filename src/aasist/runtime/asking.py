@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import SplitResult, urlsplit
@@ -61,8 +61,17 @@ class Asking:
         self.url, self._key = url.rstrip("/"), key
         self._patience, self.sleep, self._say = patience_seconds, sleep, say
 
-    def ask(self, method: str, path: str, body: Body | None = None, *, broken_tries: int = BROKEN_TRIES) -> Any:
-        """The values of the answer, after as many tries as there is patience for.
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        broken_tries: int | None = BROKEN_TRIES,
+    ) -> Any:
+        """The values of the answer, after as many tries as there is patience for, ``broken_tries`` of them (None: all) where the
+        connection broke.
 
         Raises `AudioError` where the recording cannot be judged (413, 422), and `AasistError` with the code of any other refusal,
         ``unreachable``, or ``server`` for an answer that is none of ours.
@@ -72,10 +81,10 @@ class Asking:
             tries += 1
             pause = AFTER_SECONDS[min(tries, len(AFTER_SECONDS)) - 1]
             try:
-                answer = self._once(method, path, body)
+                answer = self._once(method, path, body, headers or {})
             except (OSError, http.client.HTTPException) as error:
                 failure = AasistError("unreachable", f"{self.url} cannot be reached: {_reason(error)}")
-                again = tries < broken_tries
+                again = broken_tries is None or tries < broken_tries
             else:
                 if 200 <= answer.status < 300:
                     return answer.values
@@ -92,7 +101,7 @@ class Asking:
         """For an answer that a service of ours does not give."""
         return AasistError("server", f"{self.url} did not answer{said} as 'aasist serve' does; give the address of one")
 
-    def _once(self, method: str, path: str, body: Body | None) -> Answer:
+    def _once(self, method: str, path: str, body: Body | None, headers: Mapping[str, str]) -> Answer:
         connection = self._connection()
         try:
             connection.connect()
@@ -100,6 +109,8 @@ class Asking:
             connection.sock.settimeout(ANSWER_SECONDS)
             connection.putrequest(method, self._parts.path.rstrip("/") + path)
             connection.putheader("User-Agent", "aasist")
+            for name, value in headers.items():
+                connection.putheader(name, value)
             if self._key is not None:
                 connection.putheader("Authorization", f"Bearer {self._key}")
             if body is not None:

@@ -176,6 +176,11 @@ def some(items: Iterable[Item], every: int) -> Iterator[Item]:
         yield left_out
 
 
+def stages_of(model: str | Path) -> tuple[str | Path, ...]:
+    """The models that `judge_of` opens, in the order of their turn."""
+    return STAGES if model == CASCADE else (model,)
+
+
 def judge_of(model: str | Path, **options: Any) -> Detector | Pipeline:
     """The cascade of the shipped models where ``model`` is called so, else a `Detector`; both take the same ``options``."""
     return Pipeline(**options) if model == CASCADE else Detector(model, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -74,9 +75,12 @@ class RemoteDetector:
     def _judged_as_job(
         self, body: Body, refusal: AudioError, progress: Callable[[float], None] | None
     ) -> dict[str, Any]:
-        """The verdict's values, however long it takes; the job is cancelled where we are stopped."""
+        """The verdict's values, however long it takes; the job is cancelled where we are stopped, and goes on where the service
+        cannot be reached any more."""
         try:
-            job = self._service.ask("POST", "/v1/jobs?timeline=1", body)
+            # The answer may be lost where the job is not: sent again, it is the same one.
+            same = {"Idempotency-Key": secrets.token_hex(16)}
+            job = self._service.ask("POST", "/v1/jobs?timeline=1", body, headers=same)
         except AasistError as error:
             if error.code != "scope":
                 raise
@@ -90,7 +94,12 @@ class RemoteDetector:
                     if progress is not None:
                         progress(float(job["progress_seconds"]))
                     self._service.sleep(POLL_SECONDS)
-                    job = self._service.ask("GET", where)
+                    job = self._service.ask("GET", where, broken_tries=None)
+            except AasistError as error:
+                if error.code != "unreachable":
+                    raise
+                message = f"{error.message}; the job goes on there: {self._service.url}{where}"
+                raise AasistError(error.code, message) from None
             except BaseException:
                 with suppress(AasistError):
                     self._service.ask("DELETE", where, broken_tries=1)
@@ -104,10 +113,10 @@ class RemoteDetector:
             raise self._service.not_ours() from None
 
     def _serving(self) -> ModelIdentity:
-        """The model that judges there: also a look whether the service is there and lets us in."""
+        """The model that judges there, of a cascade the last one: also a look whether the service is there and lets us in."""
         values = self._service.ask("GET", "/v1/models", broken_tries=1)
         try:
-            (model,) = (one for one in values["models"] if one["serving"])
+            *_, model = (one for one in values["models"] if one["serving"])
             return ModelIdentity(str(model["name"]), model["sha256"], model["precision"])
         except _MALFORMED:
             raise self._service.not_ours() from None

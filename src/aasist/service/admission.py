@@ -12,20 +12,19 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from itertools import islice
 
 from aasist.service.keys import Principal
-from aasist.service.likeness import Bits, near
+from aasist.service.likeness import Likeness
+from aasist.service.probes import Asked, Probes
 from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 
 ACCOUNTS = 10_000
-"""Keys and addresses that are counted; beyond, whoever asked longest ago is forgotten."""
+"""Addresses that are counted; beyond, one that asked long ago is forgotten. Keys are not: they are as many as were made."""
 
-KEPT_LIKENESSES = 256
-"""Of each of them."""
+LOOKED = 256
+"""Addresses among which one is sought that nothing changes for when it is forgotten."""
 
 Clock = Callable[[], float]
 
@@ -75,9 +74,17 @@ class Account:
     uploads: Share = field(default_factory=Share)
     job_uploads: Share = field(default_factory=Share)
     streams: int = 0
-    likenesses: list[tuple[float, NDArray[np.bool_]]] = field(default_factory=list)
-    alike: list[float] = field(default_factory=list)
-    """When recordings came that were near an earlier one, and not the same."""
+    asked: Asked = field(default_factory=Asked)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it holds places."""
+        return bool(self.uploads or self.streams)
+
+    def owes(self, now: float) -> bool:
+        """Whether it would gain by being forgotten."""
+        indebted = any(bucket is not None and bucket.wait(now, 0.0) > 0 for bucket in (self.requests, self.audio))
+        return indebted or bool(self.asked.alike)
 
 
 class Admission:
@@ -85,7 +92,10 @@ class Admission:
 
     def __init__(self, settings: Settings, *, clock: Clock = time.monotonic) -> None:
         self._settings, self._clock = settings, clock
-        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._accounts: dict[str, Account] = {}
+        self._addresses: OrderedDict[str, Account] = OrderedDict()
+        """Those of them without a key; who asked longest ago is first."""
+        self._probes = Probes(limit=settings.probe_limit, seconds=settings.probe_seconds)
         self._lock = threading.Lock()
         most_bytes = settings.max_in_flight_bytes
         self.places = Places(settings.max_in_flight, settings.max_in_flight_each, most_bytes, most_bytes)
@@ -117,10 +127,8 @@ class Admission:
             account = self._account(principal, now)
             if account.audio is not None and (wait := account.audio.wait(now, 0.0)) > 0:
                 raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
-            if (wait := self._probing(account, now)) > 0:
-                raise _too_many(
-                    "probing", "many recordings that differ a little from one another were asked about", wait
-                )
+            self._probes.forget(now)
+            self._refuse_probing(account, now)
             if account.requests is not None:
                 if (wait := account.requests.wait(now, 1.0)) > 0:
                     raise _too_many("request_rate", "more requests than are allowed", wait)
@@ -143,31 +151,16 @@ class Admission:
             if bucket is not None and (wait := bucket.wait(now, 0.0)) > 0:
                 raise _too_many("audio_rate", "as many seconds of audio as are allowed were judged", wait)
 
-    def likeness(self, principal: Principal, several: tuple[Bits, ...]) -> None:
-        """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind.
-
-        The very same recording again teaches nobody anything, and is not counted.
-        """
-        if not self._settings.probe_limit or not several:
+    def likeness(self, principal: Principal, likeness: Likeness | None) -> None:
+        """Note how a recording sounds. `Problem` 429 instead of an answer where it is one too many of its kind; the very same again
+        is not counted."""
+        if not self._settings.probe_limit or likeness is None:
             return
-        new = np.stack(several)
         with self._lock:
             now = self._clock()
             account = self._account(principal, now)
-            since = now - self._settings.probe_seconds
-            account.likenesses = [one for one in account.likenesses if one[0] > since][-KEPT_LIKENESSES:]
-            same = any(np.array_equal(new, known) for _, known in account.likenesses)
-            if same:
-                return
-            known = [known for _, known in account.likenesses]
-            alike = bool(known) and any(near(bits, np.concatenate(known)).any() for bits in new)
-            account.likenesses.append((now, new))
-            if alike:
-                account.alike.append(now)
-                if (wait := self._probing(account, now)) > 0:
-                    raise _too_many(
-                        "probing", "many recordings that differ a little from one another were asked about", wait
-                    )
+            if self._probes.note(account.asked, likeness, now):
+                self._refuse_probing(account, now)
 
     @contextmanager
     def upload(self, principal: Principal, *, job: bool = False) -> Iterator[Callable[[int], None]]:
@@ -249,13 +242,9 @@ class Admission:
                 account.streams -= 1
                 self.all_streams -= 1
 
-    def _probing(self, account: Account, now: float) -> float:
-        """Seconds until the account may ask again."""
-        limit, over = self._settings.probe_limit, self._settings.probe_seconds
-        account.alike = [at for at in account.alike if at > now - over]
-        if not limit or len(account.alike) <= limit:
-            return 0.0
-        return max(0.0, account.alike[-limit - 1] + over - now)
+    def _refuse_probing(self, account: Account, now: float) -> None:
+        if (wait := self._probes.wait(account.asked, now)) > 0:
+            raise _too_many("probing", "many recordings that differ a little from one another were asked about", wait)
 
     def _account(self, principal: Principal, now: float) -> Account:
         name = principal.account
@@ -272,10 +261,26 @@ class Admission:
             )
             account = Account(requests=self._bucket(per_minute, 60.0, now), audio=self._bucket(per_hour, 3600.0, now))
             self._accounts[name] = account
-            while len(self._accounts) > ACCOUNTS:
-                self._accounts.popitem(last=False)
-        self._accounts.move_to_end(name)
+            if principal.key_id is None:
+                self._addresses[name] = account
+                if len(self._addresses) > ACCOUNTS:
+                    self._forget_one(now)
+        elif principal.key_id is None:
+            self._addresses.move_to_end(name)
         return account
+
+    def _forget_one(self, now: float) -> None:
+        """An address that asked long ago: one that owes nothing, or, where strangers have made all owe, the first that holds no place."""
+        oldest = list(islice(self._addresses.items(), LOOKED))
+        idle = [(name, account) for name, account in oldest if not account.in_use]
+        gone = next((name for name, account in idle if not account.owes(now)), idle[0][0] if idle else None)
+        if gone is not None:
+            del self._addresses[gone], self._accounts[gone]
+        for name, account in oldest:
+            if name != gone and (account.in_use or account.owes(now)):
+                self._addresses.move_to_end(name)  # not in the way the next time
+            else:
+                break
 
     def _bucket(self, limit: float, seconds: float, now: float) -> Bucket | None:
         """What is allowed in so many seconds may also come at once; 0 is no limit."""

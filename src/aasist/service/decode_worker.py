@@ -64,6 +64,7 @@ def _heard(sock: socket.socket, task: dict[str, Any], file: Any) -> bool:
     limits = ReadLimits(
         max_bytes=task["max_bytes"], max_seconds=task["max_seconds"], max_decode_seconds=task["seconds"]
     )
+    reader = None
     try:
         with open_audio(file, limits=limits) as reader:
             listener = Listener(reader, window_samples=task["window_samples"], hop_samples=task["hop_samples"])
@@ -72,7 +73,8 @@ def _heard(sock: socket.socket, task: dict[str, Any], file: Any) -> bool:
                 frames.send(sock, {"kind": "window", **place}, window.samples.tobytes())
         frames.send(sock, {"kind": "heard", **asdict(listener.summary)})
     except AudioError as error:
-        frames.send(sock, {"kind": "error", "code": error.code, "message": error.message[:2_000]})
+        told = {"code": error.code, "message": error.message[:2_000]}
+        frames.send(sock, {"kind": "error", **told, "decoded_seconds": reader.duration_seconds if reader else 0.0})
     except MemoryError:
         # Native code may have been left half done.
         frames.send(sock, {"kind": "memory"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -145,6 +146,8 @@ class RemoteListener:
         self._decoders, self._process = decoders, process
         self._file, self._task, self._stop = file, task, stop
         self._summary: Heard | None = None
+        self.decoded_seconds = 0.0
+        """Of the recording, once the other side has told it: at the end, also where that is an error."""
         self._held = True
 
     def close(self) -> None:
@@ -180,9 +183,12 @@ class RemoteListener:
                     continue
                 if kind == "heard":
                     self._summary = heard_of(header)
+                    self.decoded_seconds = self._summary.duration_seconds
                     sound = True
                 elif kind == "error":
                     sound = True
+                    told = float(header["decoded_seconds"])
+                    self.decoded_seconds = told if 0.0 <= told < math.inf else 0.0
                     raise error_of(header)
                 elif kind == "memory":
                     raise AudioError("memory", "the recording takes more memory to decode than it may")

@@ -150,7 +150,10 @@ class Jobs:
             def progress(seconds: float) -> None:
                 at[0] = seconds
 
-            return await self._judge.judge(file, job.name, Bounds.of_job(self._settings), stop=stop, progress=progress)
+            asking = Principal(job.key_id, "job", frozenset(), "label")
+            charge = partial(self._admission.audio, asking)
+            bounds = Bounds.of_job(self._settings)
+            return await self._judge.judge(file, job.name, bounds, stop=stop, charge=charge, progress=progress)
 
     async def _renew(self, job: StoredJob, stop: threading.Event, at: list[float]) -> None:
         lease = self._settings.job_lease_seconds
@@ -177,9 +180,8 @@ class Jobs:
         if not ended:
             return
         principal = Principal(job.key_id, "job", frozenset(), detail)
-        self._admission.audio(principal, verdict.duration_seconds or 0.0)
         with suppress(Problem):  # what it holds back is the next request
-            self._admission.likeness(principal, judged.bits)
+            self._admission.likeness(principal, judged.likeness)
         self._metrics.verdicts.labels(str(verdict.label)).inc()
         self._metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
 

@@ -20,12 +20,10 @@ from aasist.runtime.verdict import Verdict
 from aasist.service.batcher import Batcher
 from aasist.service.decode_process import Given
 from aasist.service.decoders import Decoders, RemoteListener
-from aasist.service.likeness import Bits, bits_of
+from aasist.service.likeness import Comparing, Likeness
 from aasist.service.problems import busy
 from aasist.service.settings import Settings
-
-COMPARED_WINDOWS = 3
-"""Windows of a recording whose likeness is kept."""
+from aasist.session import SAMPLE_RATE
 
 __all__ = ["Bounds", "Given", "Judge", "Judged"]
 
@@ -50,10 +48,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, and how the recording's first windows sound (`likeness`)."""
+    """A verdict, and how the recording sounds; None where it has no speech."""
 
     verdict: Verdict
-    bits: tuple[Bits, ...]
+    likeness: Likeness | None
 
 
 class Judge:
@@ -98,13 +96,16 @@ class Judge:
         bounds: Bounds,
         *,
         stop: threading.Event,
+        charge: Callable[[float], None],
         progress: Callable[[float], None] | None = None,
     ) -> Judged:
         """Judge an open file. Raises `AudioError`, `ModelError`, `Problem` 503 where its turn comes too late, and `Given`
-        where ``stop`` was set. ``stop`` is set when the caller is cancelled; the work then ends soon after."""
+        where ``stop`` was set. ``stop`` is set when the caller is cancelled; the work then ends soon after.
+
+        ``charge`` is told of the seconds that were heard, whatever came of them, by another thread and before this ends."""
         pool = self._job_threads if bounds.patient else self._threads
         asked = time.monotonic()
-        begun = pool.submit(self._judge, file, name, bounds, stop, asked, progress or (lambda seconds: None))
+        begun = pool.submit(self._judge, file, name, bounds, stop, asked, progress or (lambda seconds: None), charge)
         work = asyncio.wrap_future(begun)
         try:
             return await asyncio.shield(work)
@@ -125,13 +126,15 @@ class Judge:
         stop: threading.Event,
         asked: float,
         progress: Callable[[float], None],
+        charge: Callable[[float], None],
     ) -> Judged:
         if stop.is_set():
             raise Given
         if not bounds.patient and time.monotonic() - asked > self._queue_seconds:
             raise busy("the queue is too long to be served in time", retry_after=self._queue_seconds)
         detector, decoders = (self._later, self.job_decoders) if bounds.patient else (self._now, self.decoders)
-        bits: list[Bits] = []
+        # A cascade may listen twice; what it heard last is whole.
+        listened: list[_Compared] = []
 
         @contextmanager
         def listen(window_samples: int, hop_samples: int) -> Iterator[Listening]:
@@ -144,15 +147,19 @@ class Judge:
             }
             wait = None if bounds.patient else self._queue_seconds
             with closing(decoders.hear(file, task, stop.is_set, wait_seconds=wait)) as listener:
-                yield _Compared(listener, bits)
+                listened.append(_Compared(listener))
+                yield listened[-1]
 
         def on_progress(seconds: float) -> None:
             if stop.is_set():
                 raise Given
             progress(seconds)
 
-        verdict = detector.judge(listen, name or "", progress=on_progress)
-        return Judged(verdict, tuple(bits))
+        try:
+            verdict = detector.judge(listen, name or "", progress=on_progress)
+        finally:
+            charge(max((one.seconds for one in listened), default=0.0))
+        return Judged(verdict, listened[-1].comparing.likeness)
 
     def close(self) -> None:
         """Let what is being judged be finished, and end the processes."""
@@ -163,18 +170,23 @@ class Judge:
             decoders.close()
 
 
-@dataclass
 class _Compared:
-    """A `Listening` that notes on the way how the first windows sound."""
+    """A `Listening` that notes on the way how the windows sound."""
 
-    listener: RemoteListener
-    bits: list[Bits]
+    def __init__(self, listener: RemoteListener) -> None:
+        self.listener, self.comparing = listener, Comparing()
+        self._seconds = 0.0
 
     def __iter__(self) -> Iterator[Window]:
         for window in self.listener:
-            if len(self.bits) < COMPARED_WINDOWS:
-                self.bits.append(bits_of(window.samples))
+            self.comparing.take(window.samples)
+            self._seconds = (window.start + window.length) / SAMPLE_RATE
             yield window
+
+    @property
+    def seconds(self) -> float:
+        """Of the recording, as far as it is known to have been decoded."""
+        return max(self._seconds, self.listener.decoded_seconds)
 
     @property
     def summary(self) -> Heard:

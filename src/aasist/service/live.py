@@ -123,6 +123,8 @@ class Conversation:
             try:
                 await self._judge(stream, inbox, self._principal)
             finally:
+                with suppress(Problem):  # what it holds back is the next request
+                    admission.likeness(self._principal, stream.likeness(ended=True))
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
@@ -199,17 +201,15 @@ class Conversation:
             await self._say(events, principal)
             metrics.stream_delay.observe(asyncio.get_running_loop().time() - since)
         closing, final = await streams.run(stream.finish)
-        self._count(stream, principal)
+        self._count(stream, principal, ended=True)
         await self._say(closing, principal)
         await self._conclude(final, principal)
 
-    def _count(self, stream: LiveStream, principal: Principal) -> None:
+    def _count(self, stream: LiveStream, principal: Principal, *, ended: bool = False) -> None:
         """What was heard since the last time, against the account and the limit of a stream."""
         heard, self._seconds = stream.seconds - self._seconds, stream.seconds
         self._service.metrics.audio_seconds.inc(heard)
-        if stream.first_bits:
-            bits, stream.first_bits = stream.first_bits, ()
-            self._service.admission.likeness(principal, bits)
+        self._service.admission.likeness(principal, stream.likeness(ended=ended))
         self._service.admission.streamed(principal, heard)
         most = self._settings.stream_max_seconds
         if self._seconds > most:

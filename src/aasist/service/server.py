@@ -16,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 
 from aasist.errors import AasistError
 from aasist.runtime.models import open_model
+from aasist.runtime.pipeline import stages_of
 from aasist.service.app import create_app
 from aasist.service.connections import StreamConnection, limited
 from aasist.service.lifeline import end_with
@@ -45,7 +46,8 @@ def serve(settings: Settings, *, say: Callable[[str], None]) -> None:
         raise AasistError(
             "no_key", f"{why}, and there is no API key: make one with 'aasist serve keys add NAME', or {ways}"
         )
-    open_model(settings.model, threads=1, runtime=settings.runtime, precision=settings.precision)
+    for stage in stages_of(settings.model):
+        open_model(stage, threads=1, runtime=settings.runtime, precision=settings.precision)
     open_model(settings.stream_model, threads=1, runtime=settings.runtime)
     with bound(settings) as sock:
         say(announcement(settings, sock.getsockname()[1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,8 +16,7 @@ from aasist.runtime.stream import StreamDetector
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Note
 from aasist.service.dialects import Audio, Opening
-from aasist.service.judge import COMPARED_WINDOWS
-from aasist.service.likeness import Bits, bits_of
+from aasist.service.likeness import COMPARED_WINDOWS, Comparing, Likeness
 from aasist.service.settings import Settings
 from aasist.session import Float32, Session
 
@@ -63,8 +61,7 @@ class LiveStream:
         self._sample_rate = opening.sample_rate
         self.seconds = 0.0
         """Of audio that was pushed, and of what was lost."""
-        self.first_bits: tuple[Bits, ...] | None = None
-        """How its first windows sound (`likeness`), once there are any."""
+        self._comparing: Comparing | None = Comparing(COMPARED_WINDOWS)
 
     def push(self, pieces: Sequence[Audio]) -> list[Event]:
         """Take what came; the events that it completes. Raises `AudioError` for samples that are none, `ModelError`."""
@@ -87,31 +84,36 @@ class LiveStream:
             final = replace(final, verdict=replace(final.verdict, warnings=(Note("empty", "no samples came"),)))
         return list(final.closing), final
 
+    def likeness(self, *, ended: bool) -> Likeness | None:
+        """How its first windows sound, once: as soon as there are as many as are compared, or when it has ended."""
+        if self._comparing is None or not (ended or self._comparing.full):
+            return None
+        found, self._comparing, self._session.windows = self._comparing.likeness, None, None
+        return found
+
     def _note(self, events: list[Event]) -> None:
-        """The first whole windows are compared; before them, provisional ones were scored, which are parts of the same."""
-        windows = sum(isinstance(event, WindowScored) for event in events)
-        if windows and self.first_bits is None:
-            self.first_bits = self._session.last(windows)
+        """Whole windows are compared; before them, provisional ones were scored, which are parts of the same."""
+        if self._comparing is None or self._session.windows is None:
+            return
+        whole = sum(isinstance(event, WindowScored) for event in events)
+        for window in self._session.windows[len(self._session.windows) - whole :]:
+            self._comparing.take(window)
+        self._session.windows.clear()
 
 
 class _Overheard:
-    """A `Session` that counts its runs, and notes how the last windows sounded until it was asked."""
+    """A `Session` that counts its runs, and keeps the windows of the last piece while somebody looks at them."""
 
     def __init__(self, session: Session, on_run: OnRun) -> None:
         self.precision = session.precision
         self._session, self._on_run = session, on_run
-        self._bits: deque[Bits] | None = deque(maxlen=COMPARED_WINDOWS)
+        self.windows: list[Float32] | None = []
 
     def run(self, windows: Float32) -> Float32:
         """Windows (B, T) -> logits (B, 2)."""
-        if self._bits is not None:
-            self._bits.extend(bits_of(window) for window in windows)
+        if self.windows is not None:
+            self.windows.extend(windows)
         begun = time.monotonic()
         logits = self._session.run(windows)
         self._on_run(len(windows), time.monotonic() - begun)
         return logits
-
-    def last(self, count: int) -> tuple[Bits, ...]:
-        """Of the last ``count`` windows, or of as many as are compared; once."""
-        bits, self._bits = self._bits or (), None
-        return tuple(bits)[-count:]

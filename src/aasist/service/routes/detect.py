@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections.abc import Awaitable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import anyio.to_thread
@@ -55,7 +56,8 @@ async def detect(
         if (chosen := upload.fields.get("timeline")) is not None:
             timeline = flag("timeline", chosen)
         stop = threading.Event()
-        work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop)
+        charge = partial(service.admission.audio, principal)
+        work = service.judge.judge(file, upload.name, Bounds.of_detect(settings), stop=stop, charge=charge)
         try:
             judged = await unless_gone(request, work)
         except AudioError as error:
@@ -65,13 +67,12 @@ async def detect(
             raise
         verdict = judged.verdict
         stored = StoredVerdict.of(verdict, key_id=principal.key_id, audio_kept=settings.keep_audio)
-        service.admission.audio(principal, verdict.duration_seconds or 0.0)
         if settings.keep_audio:
             await anyio.to_thread.run_sync(service.ledger.keep_audio, file, stored.id)
     service.ledger.add(stored)
     service.metrics.verdicts.labels(str(verdict.label)).inc()
     service.metrics.audio_seconds.inc(verdict.duration_seconds or 0.0)
-    service.admission.likeness(principal, judged.bits)
+    service.admission.likeness(principal, judged.likeness)
     document = {**verdict.to_dict(timeline=timeline), "path": upload.name}
     return JSONResponse(coarsened(document, principal.detail), headers={VERDICT_HEADER: stored.id})
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from aasist.service import schemas, webhooks
@@ -28,6 +30,8 @@ from aasist.service.uploads import Upload, receive
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Asking = Annotated[Principal, Depends(Admitted("jobs"))]
+
+AGAIN = "The same when a job is sent again because its answer was lost: it is answered with the job that there is."
 
 WEBHOOK = "Is sent the job when it has ended: https, signed. Also a field of the form."
 
@@ -54,12 +58,16 @@ async def submit(
         bool, Query(description="Add the raw windows to the verdict. Also a field of the form.")
     ] = False,
     webhook_url: Annotated[str | None, Query(description=WEBHOOK, max_length=webhooks.MAX_URL)] = None,
+    idempotency_key: Annotated[str | None, Header(description=AGAIN, max_length=64, pattern=r"^[!-~]+$")] = None,
 ) -> Response:
     """Once this is answered the job is not lost, even if the service is killed: it is finished after a restart, once. Until it
     has ended the recording lies in a private folder of the service, then it is deleted."""
     settings, store = service.settings, service.store
     if webhook_url is not None:
         webhooks.check(webhook_url, settings)
+    idempotency = None if idempotency_key is None else _hashed(principal, idempotency_key)
+    if idempotency is not None and (known := await anyio.to_thread.run_sync(store.jobs.known_as, idempotency)):
+        return _accepted(known)
     if await anyio.to_thread.run_sync(store.jobs.waiting) >= settings.max_jobs_waiting:
         raise busy("as many jobs wait as there is room for", retry_after=30, code="jobs_full")
     room = _room(settings)
@@ -82,11 +90,12 @@ async def submit(
             if url is not None:
                 webhooks.check(url, settings)
             job = _job(service, identity, principal, upload, timeline=timeline, url=url)
-            await anyio.to_thread.run_sync(partial(_acknowledge, service, draft, path, job))
+            job = replace(job, idempotency=idempotency)
+            job = await anyio.to_thread.run_sync(partial(_acknowledge, service, draft, path, job))
         finally:
             draft.unlink(missing_ok=True)
     service.jobs.wake()
-    return JSONResponse(job_values(job), 202, headers={"Location": f"/v1/jobs/{identity}"})
+    return _accepted(job)
 
 
 @router.get("/{job_id}", summary="How far a job is", response_model=schemas.Job, responses=problems(404))
@@ -107,6 +116,15 @@ async def cancel(job_id: str, service: Running, principal: Asking) -> Response:
     return JSONResponse(job_values(await _own(service, principal, job_id)))
 
 
+def _accepted(job: StoredJob) -> Response:
+    return JSONResponse(job_values(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+def _hashed(principal: Principal, idempotency_key: str) -> str:
+    """Each key has its own; those without one share theirs."""
+    return hashlib.sha256(f"{principal.key_id or ''} {idempotency_key}".encode()).hexdigest()
+
+
 def _job(
     service: Service, identity: str, principal: Principal, upload: Upload, *, timeline: bool, url: str | None
 ) -> StoredJob:
@@ -123,19 +141,23 @@ def _job(
     )
 
 
-def _acknowledge(service: Service, draft: Path, path: Path, job: StoredJob) -> None:
-    """The audio first, then the row: there is never a job without its audio."""
+def _acknowledge(service: Service, draft: Path, path: Path, job: StoredJob) -> StoredJob:
+    """The audio first, then the row: there is never a job without its audio. Gives the job that there is then: another where the
+    same was sent twice at once."""
     draft.rename(path)
     try:
         synced(path.parent)
         room = _room(service.settings)
         try:
-            service.store.jobs.add(job, room=room)
+            stored = service.store.jobs.add(job, room=room)
         except NoRoom:
             raise _no_room(room) from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    if stored.id != job.id:
+        path.unlink(missing_ok=True)
+    return stored
 
 
 def _room(settings: Settings) -> Room:

@@ -20,13 +20,13 @@ router = APIRouter(tags=["service"])
 
 @router.get("/v1/models", summary="The models", response_model=schemas.Models, responses=problems())
 async def models(service: Running, principal: Annotated[Principal, Depends(Admitted())]) -> Response:
-    """Those that are shipped, and what this service judges with: one, or the stages of a cascade."""
-    judging = {detector.model.sha256: detector for detector in service.judge.stages}
+    """What this service judges with, one or the stages of a cascade in the order of their turn; then the others that are shipped."""
+    others = {facts["sha256"]: _shipped(name, facts) for name, facts in shipped().items()}
     rows = []
-    for name, facts in shipped().items():
-        detector = judging.pop(facts["sha256"], None)
-        rows.append({**_shipped(name, facts), **(NOT_SERVING if detector is None else _serving(detector))})
-    rows[:0] = [{**_own(detector), **_serving(detector)} for detector in judging.values()]
+    for detector in service.judge.stages:
+        about = others.pop(detector.model.sha256, None) or _own(detector)
+        rows.append({**about, **_serving(detector)})
+    rows += [{**about, **NOT_SERVING} for about in others.values()]
     return JSONResponse({"models": rows})
 
 

@@ -46,6 +46,8 @@ class StoredJob:
     webhook_attempts: int = 0
     webhook_due_at: float | None = None
     webhook_delivered_at: float | None = None
+    idempotency: str | None = None
+    """What the client knows the job by, hashed; there is no other of the same."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,25 @@ class JobStore:
         self._turn = itertools.count(1)
         self._turns: dict[str | None, int] = {}
 
-    def add(self, job: StoredJob, *, room: Room | None = None) -> None:
-        """Insert one; once this returns, it is not lost. `NoRoom` where its key would hold more than ``room``."""
-        with self._engine.begin() as connection:
-            if room is not None and self._engine.dialect.name == "postgresql":  # SQLite has one writer at a time
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROOM_LOCK)))
-            connection.execute(jobs.insert().values(**asdict(job)))
-            if room is not None and not self._held(connection, job.key_id).within(room):
-                raise NoRoom  # and the row is gone again
+    def add(self, job: StoredJob, *, room: Room | None = None) -> StoredJob:
+        """Insert one; once this returns, it is not lost. Gives what is stored: an earlier one of the same ``idempotency``, if any.
+        `NoRoom` where its key would hold more than ``room``."""
+        try:
+            with self._engine.begin() as connection:
+                if room is not None and self._engine.dialect.name == "postgresql":  # SQLite has one writer at a time
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROOM_LOCK)))
+                connection.execute(jobs.insert().values(**asdict(job)))
+                if room is not None and not self._held(connection, job.key_id).within(room):
+                    raise NoRoom  # and the row is gone again
+        except sa.exc.IntegrityError:
+            if job.idempotency is None or (earlier := self.known_as(job.idempotency)) is None:
+                raise
+            return earlier
+        return job
+
+    def known_as(self, idempotency: str) -> StoredJob | None:
+        """By what the client knows it by."""
+        return self._first(jobs.select().where(jobs.c.idempotency == idempotency))
 
     def held(self, key_id: str | None) -> Room:
         """What jobs of a key (None: of all without one) that have not ended take, on every node."""

@@ -58,18 +58,19 @@ def synced(folder: Path) -> None:
 
 def _kept(path: Path, size_bytes: int) -> str:
     """Random hexadecimal digits that stay the same; whichever of several processes comes first writes them."""
+    if path.exists():
+        return path.read_text(encoding="ascii").strip()
     mine = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    mine.touch(mode=0o600)
     try:
-        with open(mine, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(size_bytes))
+        with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_hex(size_bytes).encode())
             file.flush()
             os.fsync(file.fileno())
         os.link(mine, path)
     except FileExistsError:
         pass
     finally:
-        mine.unlink()
+        mine.unlink(missing_ok=True)
     # Also where another was first: what is signed with it, or stored under it, must not outlive it in a power cut.
     synced(path.parent)
     return path.read_text(encoding="ascii").strip()

@@ -84,7 +84,9 @@ jobs = Table(
     Column("webhook_attempts", Integer, nullable=False),
     Column("webhook_due_at", Double),  # null: nothing to deliver (any more)
     Column("webhook_delivered_at", Double),
+    Column("idempotency", String(64)),  # of the key and what it called the job; null: nothing
     Index("ix_jobs_node_status", "node", "status", "created_at"),
     Index("ix_jobs_finished_at", "finished_at"),
     Index("ix_jobs_webhook_due_at", "webhook_due_at"),
+    Index("ix_jobs_idempotency", "idempotency", unique=True),
 )
