@@ -154,14 +154,19 @@ def bar(verdict: Verdict, cells: int = BAR_CELLS) -> str:
         start, end = cell * duration / cells, (cell + 1) * duration / cells
         covered = dict.fromkeys((SPOOF_CELL, BONAFIDE_CELL, UNTOLD_CELL), 0.0)
         for segment in verdict.segments:
-            if segment.llr is None:  # a service that tells labels only
-                kind = UNTOLD_CELL
-            else:
-                kind = SPOOF_CELL if segment.llr < verdict.threshold else BONAFIDE_CELL
-            covered[kind] += max(0.0, min(end, segment.end) - max(start, segment.start))
+            covered[cell_of(segment.llr, verdict.threshold)] += max(
+                0.0, min(end, segment.end) - max(start, segment.start)
+            )
         most = max(covered, key=lambda kind: covered[kind])
         out.append(most if covered[most] > 0 else EMPTY_CELL)
     return "".join(out)
+
+
+def cell_of(llr: float | None, threshold: float) -> str:
+    """How a segment is drawn; its llr is None where a service tells labels only."""
+    if llr is None:
+        return UNTOLD_CELL
+    return SPOOF_CELL if llr < threshold else BONAFIDE_CELL
 
 
 def clock(seconds: float) -> str:
