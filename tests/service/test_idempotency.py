@@ -57,9 +57,9 @@ def test_of_two_at_once_one_is_stored_and_the_other_leaves_nothing(serving, spee
     service = client.app.state.service
     both, add = threading.Barrier(2), service.store.jobs.add
 
-    def at_once(job):
+    def at_once(job, **options):
         both.wait(10)
-        return add(job)
+        return add(job, **options)
 
     monkeypatch.setattr(service.store.jobs, "add", at_once)
     found: list[str] = []

@@ -116,7 +116,7 @@ def test_while_it_waits_its_audio_is_private_and_cancelled_it_is_gone(serving, s
 def test_progress_is_told_long_before_the_lease_is_half_over(serving, speech, monkeypatch):
     """And that of a job that fails is where it was."""
 
-    def halfway(self, file, name, bounds, stop, asked, progress):
+    def halfway(self, file, name, bounds, stop, asked, progress, charge):
         progress(1.25)
         while not stop.wait(0.01) and not gate.is_set():
             pass

@@ -79,7 +79,7 @@ class Account:
     @property
     def in_use(self) -> bool:
         """Whether it holds places."""
-        return bool(self.uploads or self.streams)
+        return bool(self.uploads.taken or self.job_uploads.taken or self.streams)
 
     def owes(self, now: float) -> bool:
         """Whether it would gain by being forgotten."""
