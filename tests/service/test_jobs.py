@@ -224,15 +224,21 @@ def test_nor_its_disk(serving, speech):
     assert service.store.jobs.waiting() == 1
 
 
-def test_a_database_that_fails_leaves_no_audio_and_acknowledges_nothing(serving, speech):
+def test_a_database_that_fails_leaves_no_audio_and_acknowledges_nothing_and_no_log_tells_what_it_was(
+    serving, speech, caplog
+):
     client = serving()
     service = client.app.state.service
     with closing(sqlite3.connect(service.settings.state_dir / "aasist.db")) as database:
         database.execute("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END")
         database.commit()
-        # Which of the refusals it is, is the door's matter: not an acknowledgement.
-        response = client.post("/v1/jobs", **form(speech))
-        assert response.status_code in (500, 503)
+        sent = form(speech, "anna-müller.wav")
+        response = client.post("/v1/jobs", data={"webhook_url": "http://127.0.0.1:9/?token=secret"}, **sent)
+        problem(response, 503, "database")
+        assert response.headers["Retry-After"]
+        assert "database" in caplog.text
+        assert "müller" not in caplog.text
+        assert "secret" not in caplog.text
         assert "Location" not in response.headers
         assert list(service.settings.jobs_dir.iterdir()) == []
         assert service.store.jobs.waiting() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from aasist.errors import AasistError
 from aasist.service import keys
@@ -130,3 +131,17 @@ def test_what_a_key_is_made_of_is_checked():
 
 def test_webhook_secrets_differ_by_key_and_by_service():
     assert len({webhook_secret(secret, key) for secret in (b"a" * 32, b"b" * 32) for key in ("x", "y", None)}) == 6
+
+
+def test_a_database_that_is_away_when_a_key_is_looked_up_is_a_503(serving, monkeypatch):
+    client = serving(require_keys=True)
+    store = client.app.state.service.store
+
+    def away(*given):
+        raise sa.exc.OperationalError("SELECT", {"id": "key"}, Exception("gone"))
+
+    monkeypatch.setattr(store.keys, "get", away)
+    response = client.get("/v1/models", headers={"Authorization": "Bearer aasist_0123456789ab_" + 43 * "x"})
+    assert response.status_code == 503
+    assert response.json()["code"] == "database"
+    assert response.headers["Retry-After"]

@@ -9,11 +9,13 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from aasist.errors import AasistError, AudioError, one_line
+from aasist.service.logs import LOG
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -98,6 +100,12 @@ def detail_of(error: AasistError) -> str:
     return error.message if status_of(error) != 500 else "the service failed on this; its log says how"
 
 
+def away(error: SQLAlchemyError) -> Problem:
+    """For a database that fails. Its own words may hold what it was to store, so of them the log has the kind alone."""
+    LOG.error("database", extra={"error": type(error).__name__})
+    return busy("the database does not answer as it should", retry_after=5, code="database")
+
+
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     """Have every error of ``app`` answered as a problem; ``routers`` tell what is allowed instead of what is not."""
 
@@ -105,6 +113,11 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     async def _ours(request: Request, error: AasistError) -> Response:
         request.state.problem = error
         return answer_to(error)
+
+    @app.exception_handler(SQLAlchemyError)
+    async def _database(request: Request, error: SQLAlchemyError) -> Response:
+        request.state.problem = problem = away(error)
+        return answer_to(problem)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:

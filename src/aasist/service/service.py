@@ -8,6 +8,7 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from aasist.service.addresses import counted_as
@@ -21,7 +22,7 @@ from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
 from aasist.service.notices import Notifier
 from aasist.service.parameters import refuse_unknown
-from aasist.service.problems import Problem
+from aasist.service.problems import Problem, away
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
 from aasist.service.streams import Streams
@@ -115,6 +116,8 @@ async def authenticate(connection: HTTPConnection, scope: str | None, *, authori
     except Problem:
         service.admission.request(Principal(None, address, frozenset(), "label"))
         raise
+    except SQLAlchemyError as error:
+        raise away(error) from None
     service.admission.request(principal)
     if scope is not None and scope not in principal.scopes:
         raise Problem(403, "scope", f"the key does not have the scope {scope!r}")

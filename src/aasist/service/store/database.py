@@ -28,7 +28,10 @@ def connect(url: str) -> sa.Engine:
     if sqlite and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        engine = sa.create_engine(parsed, pool_pre_ping=not sqlite, **({} if sqlite else {"pool_size": 10}))
+        # Of a statement that fails, its parameters are names of files and addresses of webhooks: nothing for the log.
+        engine = sa.create_engine(
+            parsed, pool_pre_ping=not sqlite, hide_parameters=True, **({} if sqlite else {"pool_size": 10})
+        )
     except ModuleNotFoundError:
         raise MissingExtra("a PostgreSQL database", "postgres") from None
     if sqlite:
