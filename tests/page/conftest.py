@@ -88,8 +88,9 @@ def made_to_measure(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """Gone before tests of other files come: while it runs, so does an event loop, and none of theirs may."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as running:
@@ -104,9 +105,9 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright, spoken: Path) -> Iterator[Browser]:
-    """One browser for all tests, whose microphone plays a file."""
+    """One browser for the tests of a file, whose microphone plays a file."""
     program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
