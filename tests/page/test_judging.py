@@ -183,6 +183,15 @@ def test_every_refusal_is_told_with_its_remedy(status, code, detail, told, page)
     assert alert.get_attribute("data-code") == code
 
 
+def test_what_is_still_shown_under_a_problem_is_said_to_be_of_another_recording(page):
+    judged(page, HUMAN)
+    refuse(page, 422, "unreadable", "that is no recording")
+    choose(page, SPOOF)
+    expect(page.get_by_role("alert")).to_contain_text(f"{SPOOF.name}: ")
+    expect(page.get_by_role("alert")).to_contain_text(f"Below is still the verdict on {HUMAN.name}.")
+    expect(page.get_by_role("article", name=f"Verdict on {HUMAN.name}")).to_be_visible()
+
+
 def test_a_server_that_is_gone_is_told(page):
     page.route("**/v1/detect*", lambda route: route.abort())
     choose(page, HUMAN)

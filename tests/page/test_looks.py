@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,17 +26,26 @@ SCREENS = [(width, scheme) for width in (390, 1280) for scheme in ("light", "dar
 
 
 @pytest.fixture(scope="session")
-def axe() -> str:
-    """The checker of accessibility, as a script; fetched by npm with what builds the page."""
+def axe(tmp_path_factory) -> str:
+    """The checker of accessibility, as a script, in the version that web/ names."""
     script = ROOT / "web/node_modules/axe-core/axe.min.js"
-    if not script.is_file():
-        if (npm := shutil.which("npm")) is None:
-            pytest.skip("axe-core is not here and npm is not installed: apt-get install npm")
-        command = [npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
-        done = subprocess.run(command, cwd=ROOT / "web", capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"axe-core cannot be fetched: {done.stderr[:200]}")
-    return script.read_text()
+    if script.is_file():
+        return script.read_text()
+    if (npm := shutil.which("npm")) is None:
+        pytest.skip("axe-core is not here and npm is not installed: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")  # a worker's own: two that install into web/ would disturb each other
+    version = json.loads((ROOT / "web/package.json").read_text())["devDependencies"]["axe-core"]
+    command = [npm, "pack", f"axe-core@{version}", "--silent", "--pack-destination", str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"axe-core cannot be fetched: {done.stderr[:200]}")
+    packed = (folder / f"axe-core-{version}.tgz").read_bytes()
+    locked = json.loads((ROOT / "web/package-lock.json").read_text())["packages"]["node_modules/axe-core"]
+    assert locked["integrity"] == f"sha512-{base64.b64encode(hashlib.sha512(packed).digest()).decode()}"
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        member = archive.extractfile("package/axe.min.js")
+        assert member is not None
+        return member.read().decode()
 
 
 def violations(page: Page, axe: str) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import logging
 
 import pytest
-from starlette.websockets import WebSocketDisconnect
+from starlette.testclient import WebSocketDenialResponse
 
 from aasist.service.guards import SECURITY_HEADERS
 from aasist.service.keys import new_key
@@ -54,11 +54,12 @@ def test_pages_of_other_origins_may_not_post(client, speech):
 def test_an_origin_that_is_none_is_a_foreign_one(client, speech, origin):
     problem(client.post("/v1/detect", headers={"Origin": origin}, **form(speech)), 403, "foreign_origin")
     with (
-        pytest.raises(WebSocketDisconnect) as closed,
+        pytest.raises(WebSocketDenialResponse) as refused,
         client.websocket_connect("ws://127.0.0.1/v1/stream", headers={"Origin": origin}),
     ):
         pass
-    assert closed.value.code == 1008
+    problem(refused.value, 403, "foreign_origin")
+    assert "cors_origins" in refused.value.json()["detail"]
 
 
 def test_origins_are_let_in_by_name_only(serving, speech):

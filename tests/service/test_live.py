@@ -285,6 +285,14 @@ def test_an_address_has_its_share_of_connections(tmp_path, loudness_onnx):
             answer = sock.recv(2_000)
         assert b" 429 " in answer
         assert b"connection_limit" in answer
+        with socket.create_connection(("127.0.0.1", live.port)) as sock:
+            # More than the kernel holds for it: the answer must not be lost to who is still sending.
+            head = b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: 20000000\r\n\r\n"
+            sock.settimeout(10)
+            with suppress(TimeoutError):
+                sock.sendall(head + bytes(8_000_000))
+            assert b"connection_limit" in sock.recv(2_000)
+            assert closed_after(sock, 10) < 5
         held.pop(0).close()
         time.sleep(0.5)
         assert httpx.get(f"{live.url}/healthz").status_code == 200

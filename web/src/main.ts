@@ -38,6 +38,8 @@ function sayProblem(error: unknown, name = ""): void {
     h("p", {}, h("strong", {}, name ? `${name}: ${title.charAt(0).toLowerCase()}${title.slice(1)}.` : `${title}.`)),
     h("p", {}, detail),
     ...(remedy ? [h("p", {}, remedy)] : []),
+    // Or what is still shown reads as the verdict on the one that failed.
+    ...(shown.length ? [h("p", {}, `Below is still the verdict on ${shown.map((one) => one.name).join(" and ")}.`)] : []),
   );
   box.dataset.code = code;
   box.hidden = false;

@@ -17,6 +17,9 @@ from aasist.service.problems import MEDIA_TYPE, as_values
 LINGER_SECONDS = 2.0
 """For the rest of a body that was answered before it had come: long enough for a client to read the answer."""
 
+MOST_LINGERING = 64
+"""Connections beyond the limits that are heard out for so long; what comes beside them is cut off at once."""
+
 STOPPING = "stopping"
 """In the ASGI message that says that a WebSocket is over: true where the service ends, and the client is still there."""
 
@@ -27,6 +30,8 @@ class Connection(H11Protocol):
     header_seconds: ClassVar[float] = 10.0
     max_connections: ClassVar[int] = 512
     max_connections_each: ClassVar[int] = 256
+    turned_away: ClassVar[set[Connection]] = set()
+    """Answered without having been asked, and heard out."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -36,13 +41,22 @@ class Connection(H11Protocol):
         """Count it; begin to wait for a request."""
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:
-            transport.write(_TOO_MANY)
+            self._turn_away(_TOO_MANY)
         elif self._of_this_address() > self.max_connections_each:
-            transport.write(_TOO_MANY_EACH)
+            self._turn_away(_TOO_MANY_EACH)
         else:
             self._wait()
+
+    def _turn_away(self, answer: bytes) -> None:
+        """Were it closed with some of a request unread, the kernel would reset it, and the client never read the answer."""
+        self.connections.discard(self)
+        self.transport.write(answer)
+        if len(self.turned_away) >= MOST_LINGERING:
+            self.transport.close()
             return
-        transport.close()
+        self.turned_away.add(self)
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _of_this_address(self) -> int:
         """Connections, those that became WebSockets as well, and this one."""
@@ -52,6 +66,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of an unfinished request line and headers have their time."""
+        if self in self.turned_away:
+            return
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._done_waiting()
@@ -61,6 +77,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._done_waiting()
+        self.turned_away.discard(self)
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
@@ -40,10 +41,11 @@ class Guards:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            if self._refused(scope) is None:
+            refusal = self._refused(scope)
+            if refusal is None:
                 await self._app(scope, receive, send)
-            else:
-                await send({"type": "websocket.close", "code": 1008})
+            else:  # said by an HTTP answer, before the connection stands
+                await WebSocket(scope, receive, send).send_denial_response(answer(*refusal))
             return
         if scope["type"] != "http":
             await self._app(scope, receive, send)

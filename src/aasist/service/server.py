@@ -101,6 +101,9 @@ def bound(settings: Settings) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Inherited by connections: who takes no byte of an answer, or of a stream's events, for so long is cut off.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MILLISECONDS)
+        # Else the body of each answer waits 40 ms for the other side to acknowledge its headers: asyncio sets this of itself
+        # only where it made the socket.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind((host, settings.port))
         sock.set_inheritable(True)
     except (OSError, UnicodeError) as error:

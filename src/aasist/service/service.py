@@ -109,10 +109,12 @@ async def authenticate(connection: HTTPConnection, scope: str | None, *, authori
     """
     service = service_of(connection)
     address = address_of(connection)
+    given = connection.headers.get("authorization", authorization)
     try:
-        principal = await anyio.to_thread.run_sync(
-            service.doorkeeper.principal, connection.headers.get("authorization", authorization), address
-        )
+        if given is None:  # nothing to be looked up
+            principal = service.doorkeeper.principal(None, address)
+        else:
+            principal = await anyio.to_thread.run_sync(service.doorkeeper.principal, given, address)
     except Problem:
         service.admission.request(Principal(None, address, frozenset(), "label"))
         raise
@@ -144,4 +146,9 @@ class Admitted:
         return principal
 
 
-Running = Annotated[Service, Depends(service_of)]
+async def _running(request: Request) -> Service:
+    """`service_of`, which as a dependency would be called in a thread."""
+    return service_of(request)
+
+
+Running = Annotated[Service, Depends(_running)]
