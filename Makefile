@@ -13,7 +13,7 @@ detect: $(LIGHT)/.installed  ## judge FILES (default: the examples) with the lig
 	$(LIGHT)/bin/aasist detect $(FILES)
 
 test: $(DEV)/.installed  ## the whole test suite
-	$(DEV)/bin/python -m pytest -n auto --maxprocesses 4
+	$(DEV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(DEV)/.installed  ## formatting, lint and types
 	$(DEV)/bin/ruff format --check .

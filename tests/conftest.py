@@ -14,12 +14,20 @@ from hypothesis import settings
 from aasist.model.aasist import Aasist
 from aasist.recipe import Architecture
 from aasist.runtime.modelfile import Calibration, ModelNotes
+from aasist.runtime.threads import available_threads
 
 ROOT = Path(__file__).parents[1]
 
 # A busy machine is no failure.
 settings.register_profile("aasist", deadline=None)
 settings.load_profile("aasist")
+
+
+def pytest_configure() -> None:
+    """Workers share the processors: threads that wait for each other on the same core take twice as long."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, available_threads() // workers))
+
 
 SMALL = Architecture(
     name="small",
