@@ -155,6 +155,7 @@ def test_models_says_of_each_file_that_is_none_what_to_do(loudness_onnx: Path, t
         "half.onnx": (modelfile.with_notes(content, ModelNotes(name="x"))[:-90], "damaged"),
         "weights.safetensors": (b"weights", "'aasist export' makes a model file of it"),
         "text.onnx": (b"# notes\n", "not an ONNX file"),
+        "empty.onnx": (b"", "the file is empty"),
     }
     for name, (wrong, _) in files.items():
         (tmp_path / name).write_bytes(wrong)
@@ -195,6 +196,7 @@ def test_a_graph_of_a_later_opset_says_which_it_is_and_what_export_writes(
 
 WRONG = {
     "nowhere": (["x.pth"], "Give -o FILE.onnx, or --openvino FILE.xml"),
+    "-o safetensors": (["x.pth", "-o", "a.safetensors"], "name a file that ends in .onnx, got a.safetensors"),
     "-o xml": (["x.pth", "-o", "a.xml"], "OpenVINO's format is --openvino a.xml"),
     "--openvino onnx": (["x.pth", "--openvino", "a.onnx"], "must name a file that ends in .xml"),
     "one file twice": (
@@ -204,6 +206,19 @@ WRONG = {
     "weights in its place": (["a.bin", "--openvino", "a.xml"], "is what was given: it would be replaced"),
     "a missing folder": (["x.pth", "--openvino", "none/a.xml"], "no such folder"),
 }
+
+
+def test_the_folder_of_a_run_and_the_cascade_are_no_checkpoints_and_what_is_one_is_said(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    folder = call("export", tmp_path, "-o", tmp_path / "a.onnx")
+    assert folder.exit_code == 1
+    assert str(folder.exception).endswith("it is a folder: name the checkpoint in it, best.safetensors")
+    assert "name it (efficient, small)" in str(call("export", "cascade", "-o", tmp_path / "a.onnx").exception)
+    recording = tmp_path / "a.flac"
+    recording.write_bytes(b"fLaC")
+    assert "a.flac: not a checkpoint (.safetensors, .pth, .pt)" in str(
+        call("export", recording, "-o", tmp_path / "a.onnx").exception
+    )
 
 
 @pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aasist.export.price import TimeRatio
 from aasist.runtime import modelfile
 from aasist.runtime.detector import Detector
 
@@ -175,8 +176,9 @@ def test_a_corpus_too_small_to_measure_on_is_refused(
         (("--tolerance", 0), "--tolerance must be a number above 0"),
         (("--tolerance", "nan"), "--tolerance must be a number above 0"),
         (("--most-eer", 1), "--most-eer must be a fraction"),
-        (("--precision", "fp16", "--weight-bits", 8), "go with --precision int8"),
-        (("--precision", "fp16", "--rest", "fp16"), "go with --precision int8"),
+        (("--precision", "fp16", "--weight-bits", 8), "--weight-bits: with --precision int8 alone"),
+        (("--precision", "fp16", "--rest", "fp16", "--most-eer", 0), "--most-eer, --rest: with --precision int8 alone"),
+        (("--precision", "fp16", "--tolerance", 0.1), "--tolerance: with --precision int8 alone"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
@@ -190,6 +192,36 @@ def test_options_that_do_not_fit_are_refused(
     done = quantized(capsys, small_onnx, tmp_path / "out.onnx", root, *words)
     assert done.code == 2
     assert message in done.err[-1]
+
+
+@pytest.mark.parametrize("name", ["out.xml", "out.safetensors", "out"])
+def test_a_file_that_would_not_be_read_as_onnx_is_refused(
+    name: str, small_onnx: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = quantized(capsys, small_onnx, tmp_path / name, root)
+    assert done.code == 2
+    assert "name a file that ends in .onnx" in done.err[-1]
+
+
+def test_openvinos_format_is_not_rounded(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    complaint = quantized(capsys, tmp_path / "model.xml", tmp_path / "out.onnx", root).complaint
+    assert "give the ONNX file or the checkpoint that it was made of" in complaint
+
+
+@pytest.mark.parametrize(("quartiles", "said"), [((0.8, 0.9), True), ((0.8, 1.1), False)])
+def test_int8_that_is_slower_here_is_said_to_be(
+    quartiles: tuple[float, float],
+    said: bool,
+    small_onnx: Path,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ratio = TimeRatio(sum(quartiles) / 2, quartiles, 21, 1)
+    monkeypatch.setattr("aasist.cli.rounding.time_ratio", lambda *_, **__: ratio)
+    done = quantized(capsys, small_onnx, tmp_path / "out.onnx", root)
+    assert ("Slower than fp32 on this processor" in done.out) is said
 
 
 def test_the_model_is_never_replaced(

@@ -55,6 +55,9 @@ def test_recordings_without_speech_are_refused_with_what_was_found(paths: list[P
     ) as e:
         drawn([*silent, *paths[:2]], 10, what="calls")
     assert e.value.code == "calibration"
+    (tmp_path / "broken.flac").write_bytes(b"no audio at all" * 100)
+    with pytest.raises(AasistError, match=r"1 unreadable, the first \S+broken\.flac: .+: give more"):
+        drawn([tmp_path / "broken.flac"], 10)
     with pytest.raises(AasistError, match="0 recordings gave 0 windows"):
         drawn([], 10)
 

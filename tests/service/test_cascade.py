@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from aasist.cli import aasist
 from aasist.runtime import pipeline
-from aasist.runtime.pipeline import CASCADE, STAGES, Pipeline
+from aasist.runtime.models import CASCADE
+from aasist.runtime.pipeline import STAGES, Pipeline
 
 from .live import Live
 from .test_detect import form

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from aasist.bench.contender import Contender
+from aasist.errors import ModelError
 from aasist.runtime import irfile
+from aasist.runtime.runtimes import precision_in
 from aasist.session import WINDOW_SAMPLES
 
 
@@ -68,7 +70,7 @@ def entered(entries: Sequence[Entry], ways: Ways) -> Field:
             contender = Contender(entry.name, path, runtime, precision, threads, batch, entry.window_samples)
             if precision not in can:
                 if ways.insisted or (entry, precision) in nowhere:
-                    found.refused[contender] = lack
+                    found.refused[contender] = lack or _why(entry, runtime, precision)
             elif threads > ways.usable_threads:
                 found.refused[contender] = f"this process may use {ways.usable_threads} of the processor's threads"
             else:
@@ -77,7 +79,8 @@ def entered(entries: Sequence[Entry], ways: Ways) -> Field:
 
 
 def _possible(entry: Entry, runtime: str, has: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The precisions that an entry can be run in, and what to say where it is another that is wanted."""
+    """The precisions that an entry can be run in, and what to say where it is another that is wanted; nothing where that depends
+    on which (`_why`)."""
     if runtime == "torch":
         if entry.checkpoint is None:
             return (), "there is no checkpoint of it, which PyTorch would run"
@@ -86,4 +89,13 @@ def _possible(entry: Entry, runtime: str, has: Sequence[str]) -> tuple[tuple[str
         return (), f"a file in OpenVINO's format does not run in {runtime}"
     if entry.precision != "fp32":
         return (entry.precision,), f"its file is in {entry.precision}"
-    return tuple(has), f"{runtime} runs a file in fp32 on this processor in {' or '.join(has)}"
+    return tuple(has), ""
+
+
+def _why(entry: Entry, runtime: str, precision: str) -> str:
+    """Why an entry does not run in a precision here, and what to do."""
+    try:
+        precision_in(runtime, entry.precision, precision)
+    except ModelError as error:
+        return error.message
+    return f"{runtime} does not run it in {precision}"

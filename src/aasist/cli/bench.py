@@ -15,11 +15,18 @@ from aasist.cli.progress import Bar
 if TYPE_CHECKING:
     from aasist.bench.contender import Contender
     from aasist.bench.contest import Contest
-    from aasist.bench.entries import Entry
+    from aasist.bench.entries import Entry, Field
     from aasist.bench.survey import Survey
+    from aasist.errors import ModelError
 
 RUNTIME_NAMES = ("onnxruntime", "openvino", "torch")
 PACKAGES = ("onnxruntime", "openvino", "torch", "numpy")
+STAGES = {
+    "memory": "to load and run, each in a process of its own",
+    "time": "rounds, all in turns",
+    "roofline": "to profile",
+}
+"""Of a stage, what it goes through."""
 
 
 @click.command()
@@ -122,6 +129,8 @@ def bench(
             available_threads(),
         )
         field = entered(found.entries, ways)
+        if not field.contenders:
+            raise nothing_to_time(field)
         reference = found.weights.get("aasist")
         result = contest(
             field.contenders,
@@ -143,6 +152,13 @@ def bench(
     else:
         _say(result, failures, survey)
     click.get_current_context().exit(1 if failures else 0)
+
+
+def nothing_to_time(field: Field) -> ModelError:
+    """The reasons, each once."""
+    from aasist.errors import ModelError
+
+    return ModelError("precision", "nothing to time: " + "; ".join(dict.fromkeys(field.refused.values())))
 
 
 def _runtimes(asked: tuple[str, ...], here: tuple[str, ...]) -> tuple[str, ...]:
@@ -189,7 +205,7 @@ def _threads(count: int) -> str:
 
 
 class Progress:
-    """A bar for each stage, and sentences above it."""
+    """A bar for each stage, and sentences above it; where stderr is no terminal, a line for each stage."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -210,6 +226,8 @@ class Progress:
         if stage != self._stage:
             self.__exit__(None, None, None)
             self._stage, self._bar = stage, Bar(stage).__enter__()
+            if self._bar.quiet:
+                self.say(f"{stage}: {total} {STAGES.get(stage, '')}".rstrip())
         assert self._bar is not None
         self._bar.moved(done, total, said)
 

@@ -178,7 +178,8 @@ def detect(
 
 def opened(model: str, explain: bool, **options: Any) -> Detector | Pipeline:
     """A model, or the cascade of the shipped ones, with the options of `aasist.runtime.detector.Detector`."""
-    from aasist.runtime.pipeline import CASCADE, judge_of
+    from aasist.runtime.models import CASCADE
+    from aasist.runtime.pipeline import judge_of
 
     if explain and model == CASCADE:
         raise click.UsageError("--explain tells what decided in one model: name it in the place of cascade")

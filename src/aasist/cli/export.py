@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aasist.cli.output import require_files
+from aasist.cli.output import require_files, require_onnx
 from aasist.errors import MissingExtra, ModelError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The ONNX file to write; one that is there is replaced."
+)
 @click.option(
     "--openvino",
     type=click.Path(path_type=Path),
@@ -70,7 +72,8 @@ def export(
     of_ours = model not in shipped() and Path(model).suffix not in CHECKPOINT_SUFFIXES and os.path.isfile(model)  # noqa: PTH113 (Path.is_file raises on a name that is too long)
     if of_ours and output is not None:
         raise ModelError(
-            "model", f"{model}: not a checkpoint: an ONNX file of ours can be written for --openvino alone"
+            "model",
+            f"{model}: not a checkpoint ({', '.join(CHECKPOINT_SUFFIXES)}), and an ONNX file of ours is written anew for --openvino alone",
         )
     try:
         from aasist.export import onnx as exporting
@@ -116,10 +119,10 @@ def require_outputs(model: str, output: Path | None, openvino: Path | None) -> N
         raise click.UsageError("where to? Give -o FILE.onnx, or --openvino FILE.xml")
     if openvino is not None and openvino.suffix != ".xml":
         raise click.UsageError(f"--openvino must name a file that ends in .xml, got {openvino}")
-    if output is not None and output.suffix == ".xml":
-        raise click.UsageError(f"{output}: -o writes ONNX; OpenVINO's format is --openvino {output}")
     beside = None if openvino is None else openvino.with_suffix(".bin")
     require_files((output, "-o"), (openvino, "--openvino"), (beside, "--openvino (the weights)"), inputs=(Path(model),))
+    if output is not None:
+        require_onnx(output, f"; OpenVINO's format is --openvino {output.with_suffix('.xml')}")
 
 
 def write_openvino(path: Path, content: bytes, notes: ModelNotes, weights: Aasist | None) -> None:

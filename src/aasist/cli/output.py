@@ -52,6 +52,12 @@ class JsonLines:
                 click.echo(f"aasist: stopped; the lines so far ({self._lines}) are in {path}", err=True)
 
 
+def require_onnx(path: Path, otherwise: str = "") -> None:
+    """``click.UsageError`` for a model file by another name: what reads it goes by the name."""
+    if path.suffix != ".onnx":
+        raise click.UsageError(f"-o writes ONNX: name a file that ends in .onnx, got {path}{otherwise}")
+
+
 def require_files(*places: tuple[Path | None, str], inputs: Sequence[Path | None] = ()) -> None:
     """Raise ``click.UsageError``, before the minutes that the work takes, for results (each with its option; None: not
     wanted) that cannot be written, that share a file, or that would replace one of ``inputs``."""

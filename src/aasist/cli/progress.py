@@ -46,6 +46,11 @@ class Bar:
         if self._bars is not None:
             self._bars.stop()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to be seen moving."""
+        return self._bars is None
+
     def moved(self, done: int, total: int, said: str) -> bool:
         """Move the bar; False where there is none."""
         if self._bars is None:

@@ -24,7 +24,13 @@ FEWEST_ROWS = 8
 
 @click.command()
 @click.argument("model", metavar="CHECKPOINT|NAME")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .safetensors file to write; one that is there is replaced.",
+)
 @click.option(
     "--remove",
     type=float,

@@ -68,13 +68,15 @@ class Choices:
 
 @dataclass(frozen=True)
 class Done:
-    """What to show of a rounding; ``unreadable`` recordings of the corpus."""
+    """What to show of a rounding; ``unreadable`` recordings of the corpus; whether int8 is ``slower`` than fp32 here, beyond what
+    the turns vary by."""
 
     report: dict[str, Any]
     sweep: Table | None
     price: Table
     lines: str
     unreadable: int
+    slower: bool
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,9 @@ def write_rounded(model: str, output: Path, recordings: CorpusOptions, choices: 
         **price.to_dict(),
         "calibration": fit,
     }
-    return Done(
-        report, None if sweep is None else sweep.table(), price.table(choices.precision), lines, scored.unreadable
-    )
+    slower = choices.precision == "int8" and ratio.quartiles[1] < 1
+    table = None if sweep is None else sweep.table()
+    return Done(report, table, price.table(choices.precision), lines, scored.unreadable, slower)
 
 
 def attempts(

@@ -63,7 +63,7 @@ def stream(
     if source == STANDARD_INPUT and (sys.stdin is None or sys.stdin.buffer.isatty()):
         raise AudioError("empty", "standard input is closed or a terminal: pipe a call into it")
     from aasist.runtime.detector import Detector
-    from aasist.runtime.pipeline import CASCADE
+    from aasist.runtime.models import CASCADE
 
     if model == CASCADE:
         raise click.UsageError(

@@ -43,6 +43,8 @@ def chosen(
     from aasist.runtime.models import shipped
 
     found = Chosen()
+    for name in models:  # before anything is loaded
+        _require_known(name)
     if with_torch:
         found.weights = _weights(weights)
     elif weights:
@@ -59,7 +61,6 @@ def chosen(
 
 def _entry(name: str, weights: Path | None, folder: Path, with_torch: bool, said: Callable[[str], object]) -> Entry:
     from aasist.bench.entries import Entry
-    from aasist.errors import ModelError
     from aasist.runtime import irfile, modelfile
     from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
 
@@ -69,15 +70,20 @@ def _entry(name: str, weights: Path | None, folder: Path, with_torch: bool, said
         facts = shipped()[name]
         file, checkpoint = shipped_folder() / facts["file"], facts.get("checkpoint")
         of_torch = None if checkpoint is None or not with_torch else str(shipped_folder() / checkpoint)
-    elif not os.path.isfile(name):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
-        names = ", ".join((*EXACT, *shipped()))
-        raise ModelError("unknown_model", f"no such model: {name!r} is neither one of {names} nor a file")
     elif Path(name).suffix in CHECKPOINT_SUFFIXES:
         return _exported(name, Path(name), AASIST, folder, said)
     else:
         file, of_torch = Path(name), None
     notes = irfile.read(file)[2] if file.suffix == irfile.SUFFIX else modelfile.read(file)[1]
     return Entry(name, str(file), of_torch, notes.precision, notes.window_samples)
+
+
+def _require_known(name: str) -> None:
+    """``ModelError`` for what is neither a name nor a file."""
+    from aasist.runtime.models import shipped, unknown
+
+    if name not in (*EXACT, *shipped()) and not os.path.isfile(name):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
+        raise unknown(name, names=(*EXACT, *shipped()))
 
 
 def _exported(

@@ -22,7 +22,7 @@ from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import ModelNotes
-from aasist.runtime.models import shipped, shipped_checkpoint, shipped_folder
+from aasist.runtime.models import shipped, shipped_checkpoint, shipped_folder, unknown
 from aasist.runtime.onnx import OnnxSession
 from aasist.runtime.parity import Case, Parity, graph_sha256, with_parity
 from aasist.session import Float32
@@ -69,8 +69,7 @@ def weights_of(model: str) -> tuple[Aasist, ModelNotes]:
         return checkpoint.load(shipped_checkpoint(model)), notes
     path = Path(model)
     if not path.is_file():
-        names = ", ".join(shipped())
-        raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a checkpoint")
+        raise unknown(model, what="a checkpoint")
     weights = checkpoint.load(path)
     return weights, ModelNotes.of(weights.architecture)
 

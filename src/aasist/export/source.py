@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aasist.errors import MissingExtra
+from aasist.errors import MissingExtra, ModelError
+from aasist.runtime import irfile
 from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
 
 
@@ -16,6 +17,10 @@ def float_file(model: str, folder: Path) -> Path:
     if model in shipped():
         return shipped_folder() / str(shipped()[model]["file"])
     if Path(model).suffix not in CHECKPOINT_SUFFIXES:
+        if Path(model).suffix == irfile.SUFFIX:
+            raise ModelError(
+                "model", f"{model}: in OpenVINO's format; give the ONNX file or the checkpoint that it was made of"
+            )
         return Path(model)
     try:
         from aasist.export.onnx import export

@@ -61,14 +61,16 @@ def windows_of_speech(
     windows: list[Float32] = []
     names: list[str] = []
     silent = unreadable = 0
+    first = ""
     for number in random.permutation(len(paths)).tolist():
         if len(windows) == wanted:
             break
         path = os.fspath(paths[number])
         try:
             found = _windows_of(path, window_samples, hop_samples)
-        except AudioError:
+        except AudioError as error:
             unreadable += 1
+            first = first or f", the first {path}: {error.message}"
             continue
         if not found:
             silent += 1
@@ -81,7 +83,7 @@ def windows_of_speech(
         raise AasistError(
             "calibration",
             f"{len(paths)} {what} gave {len(windows)} windows of speech, and {min(FEWEST, wanted)} is the least that a range is "
-            f"measured by ({silent} without speech, {unreadable} unreadable): give more, or other recordings",
+            f"measured by ({silent} without speech, {unreadable} unreadable{first}): give more, or other recordings",
         )
     return Drawn(np.stack(windows), tuple(names), silent, unreadable)
 

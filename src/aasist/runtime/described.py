@@ -10,7 +10,7 @@ from pathlib import Path
 from aasist import wire
 from aasist.errors import ModelError
 from aasist.runtime import irfile, modelfile
-from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder
+from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_folder, unknown
 from aasist.runtime.notes import ModelNotes
 from aasist.runtime.parity import Parity, parity_of
 
@@ -34,8 +34,7 @@ def describe(model: str) -> Description:
     """A model file, or that of a shipped name; ``ModelError`` where it is none of ours, or was altered."""
     path = shipped_folder() / shipped()[model]["file"] if model in shipped() else Path(model)
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
-        names = ", ".join(shipped())
-        raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a file")
+        raise unknown(model)
     if path.suffix in CHECKPOINT_SUFFIXES:
         raise ModelError(
             "model", f"{model}: a checkpoint, which holds weights alone: 'aasist export' makes a model file of it"

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -23,7 +24,12 @@ from aasist.runtime.verdict import ModelIdentity
 from aasist.session import Session
 
 DEFAULT_MODEL = "efficient"
+CASCADE = "cascade"
+"""What the cascade of the shipped models is called where a model is named."""
+
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt")
+RUN_CHECKPOINTS = ("averaged.safetensors", "best.safetensors")
+"""Of the folder of a training run, the weights to take."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,19 @@ def shipped_checkpoint(name: str) -> Path:
     return shipped_folder() / str(file)
 
 
+def unknown(model: str | Path, *, names: Iterable[str] | None = None, what: str = "a file") -> ModelError:
+    """The error for what is no model: neither one of ``names`` (None: those shipped) nor ``what``."""
+    if model == CASCADE:
+        return ModelError(
+            "unknown_model",
+            f"{CASCADE} is several models in turn, and this is done with one: name it ({', '.join(shipped())})",
+        )
+    known = f"shipped ({', '.join(shipped())})" if names is None else f"one of {', '.join(names)}"
+    checkpoints = [name for name in RUN_CHECKPOINTS if os.path.isfile(os.path.join(model, name))]  # noqa: PTH113, PTH118 (as above)
+    hint = f"; it is a folder: name the checkpoint in it, {' or '.join(checkpoints)}" if checkpoints else ""
+    return ModelError("unknown_model", f"no such model: {str(model)!r} is neither {known} nor {what}{hint}")
+
+
 def open_model(model: str | Path, *, threads: int, runtime: str = AUTO, precision: str | None = None) -> OpenModel:
     """A shipped name, a model file of ours (ONNX, or OpenVINO's ``.xml``), or a ``.safetensors`` or ``.pth`` checkpoint.
 
@@ -78,14 +97,13 @@ def open_model(model: str | Path, *, threads: int, runtime: str = AUTO, precisio
         return _open_file(path, facts["sha256"], threads, runtime, precision)
     path = Path(model)
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
-        names = ", ".join(shipped())
-        raise ModelError("unknown_model", f"no such model: {str(model)!r} is neither shipped ({names}) nor a file")
+        raise unknown(model)
     if path.suffix not in CHECKPOINT_SUFFIXES:
         return _open_file(path, None, threads, runtime, precision)
     if runtime not in (AUTO, "torch"):
         raise ModelError(
             "runtime",
-            f"{path}: a checkpoint runs in torch alone, not in {runtime}: make a file that does with 'aasist export {path}'",
+            f"{path}: a checkpoint runs in torch alone, not in {runtime}: make a file that does with 'aasist export {path} -o {path.stem}.onnx'",
         )
     return _open_checkpoint(path, threads, precision)
 

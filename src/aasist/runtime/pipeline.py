@@ -19,14 +19,11 @@ from aasist.audio.windows import Window
 from aasist.errors import AasistError
 from aasist.runtime.detector import Detector, name_of
 from aasist.runtime.hysteresis import MARGIN_LLR, merged
-from aasist.runtime.models import DEFAULT_MODEL
+from aasist.runtime.models import CASCADE, DEFAULT_MODEL
 from aasist.runtime.runtimes import AUTO
 from aasist.runtime.threads import Division
 from aasist.runtime.verdict import Note, Span, Verdict, unjudged
 from aasist.session import Session
-
-CASCADE = "cascade"
-"""What the cascade of the shipped models is called where a model is named."""
 
 STAGES = ("small", DEFAULT_MODEL)
 Item = TypeVar("Item")

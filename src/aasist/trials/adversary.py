@@ -21,7 +21,7 @@ from aasist.evaluation.tables import StressRow
 from aasist.evaluation.tally import Float64
 from aasist.model.whitebox import Attack, WhiteBox
 from aasist.runtime import modelfile
-from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_checkpoint, shipped_folder
+from aasist.runtime.models import CHECKPOINT_SUFFIXES, shipped, shipped_checkpoint, shipped_folder, unknown
 from aasist.session import Float32
 from aasist.trial import Booleans, Trials
 from aasist.trials.robustness import CLEAN, row_of
@@ -75,8 +75,7 @@ def target_of(model: str) -> Target:
         return Target(model, box, modelfile.read(shipped_folder() / shipped()[model]["file"])[1].hop_samples)
     path = Path(model)
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises on a name that is too long)
-        names = ", ".join(shipped())
-        raise ModelError("unknown_model", f"no such model: {model!r} is neither shipped ({names}) nor a file")
+        raise unknown(model)
     if path.suffix not in CHECKPOINT_SUFFIXES:
         raise ModelError(
             "no_gradient",
