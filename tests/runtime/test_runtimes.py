@@ -153,7 +153,9 @@ def test_a_checkpoint_runs_in_torch_alone(small_model: Aasist, tmp_path: Path) -
     checkpoint.save(small_model, path)
     assert open_model(path, threads=1, runtime="torch").identity == open_model(path, threads=1).identity
     for runtime in ("onnxruntime", "openvino"):
-        with pytest.raises(ModelError, match=f"runs in torch alone, not in {runtime}: .*'aasist export {path}'"):
+        with pytest.raises(
+            ModelError, match=f"runs in torch alone, not in {runtime}: .*'aasist export {path} -o small.onnx'"
+        ):
             open_model(path, threads=1, runtime=runtime)
     with pytest.raises(ModelError, match="the next best is fp32"):
         open_model(path, threads=1, precision="bf16")

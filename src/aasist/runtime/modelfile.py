@@ -66,7 +66,7 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
     try:
         return content, notes_of(content)
     except ModelError as error:
-        if error.code == "model" and content and content[:1] != _FIRST_BYTE:
+        if error.code == "model" and content[:1] != _FIRST_BYTE:
             raise ModelError("model", f"{path}: not an ONNX file: make one with 'aasist export'") from error
         raise ModelError(error.code, f"{path}: {error.message}") from error
 
@@ -74,7 +74,7 @@ def read(path: Path) -> tuple[bytes, ModelNotes]:
 def notes_of(content: bytes) -> ModelNotes:
     """The notes in a model file's bytes; ``ModelError`` if it is not ours or was altered."""
     if not content:
-        raise ModelError("model", "the file is empty: copy it anew, or make one with 'aasist export'")
+        raise ModelError("foreign_model", "the file is empty: copy it anew, or make one with 'aasist export'")
     metadata = {key: value(raw) for key, raw in entries(content) if key in (NOTES_KEY, DIGEST_KEY)}
     if wire.has_external_data(content):
         raise ModelError("model", "its weights lie in another file, which no digest covers: export it again")
