@@ -133,10 +133,11 @@ def writes_nothing(pid: int) -> bool:
 
 def test_killed_it_leaves_none_of_several_and_no_decoder_that_is_stopped(tmp_path, loudness_onnx):
     with Live(tmp_path, model=loudness_onnx, workers=2) as live:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         decoding: list[int] = []
         while len(decoding) < 4:  # two of each
             assert time.monotonic() < until
+            time.sleep(0.1)  # or it takes the processor that they need to start
             children = decoders_of(live.process.pid)
             decoding = [pid for pid in children if writes_nothing(pid)]
         for pid in decoding:

@@ -90,6 +90,7 @@ async function judge(file: File, beside: boolean, signal: AbortSignal): Promise<
 }
 
 function show(name: string, verdict: Verdict, file: File | null, beside: boolean): void {
+  byId("problem").hidden = true; // it spoke of what was shown before
   const stays = beside ? shown.slice(0, 1) : [];
   shown.filter((one) => !stays.includes(one)).forEach(({ report }) => report.destroy());
   const model = known.find((one) => one.name === verdict.model.name);

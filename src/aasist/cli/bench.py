@@ -158,7 +158,11 @@ def nothing_to_time(field: Field) -> ModelError:
     """The reasons, each once."""
     from aasist.errors import ModelError
 
-    return ModelError("precision", "nothing to time: " + "; ".join(dict.fromkeys(field.refused.values())))
+    return ModelError(
+        "precision",
+        "nothing to time: " + "; ".join(dict.fromkeys(field.refused.values()))
+        or "no runtime that is installed takes it",
+    )
 
 
 def _runtimes(asked: tuple[str, ...], here: tuple[str, ...]) -> tuple[str, ...]:

@@ -69,7 +69,9 @@ class Comparing:
 
 def bits_of(window: Float32) -> Bits:
     """Window (T,) at 16 kHz -> bits ((FRAMES - 1) * (BANDS - 1),): does the step between two bands grow in time?"""
-    size = 1 << (len(window) * 2 // (FRAMES + 1)).bit_length() - 1  # a power of two, for speed; frames overlap still
+    size = (
+        1 << (len(window) * 2 // (FRAMES + 1)).bit_length() - 1
+    )  # a power of two, for speed; at 64,600 samples frames overlap
     taper, places, empty = _plan(size)
     frames = np.lib.stride_tricks.sliding_window_view(window, size)[:: (len(window) - size) // (FRAMES - 1)][:FRAMES]
     spectrum = np.fft.rfft(frames * taper, axis=1)[:, : places[-1]]

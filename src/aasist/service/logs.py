@@ -46,5 +46,6 @@ def start_logging() -> None:
 
 
 def _no_addresses(record: logging.LogRecord) -> bool:
-    """uvicorn notes WebSockets in the wrong log, with who asked and for what; ours has a line for each."""
-    return '"WebSocket ' not in str(record.msg)
+    """uvicorn notes WebSockets in the wrong log, with who asked and for what, and takes one that was refused by an answer for a
+    failure."""
+    return not any(words in str(record.msg) for words in ('"WebSocket ', "without completing handshake"))
