@@ -62,6 +62,26 @@ def test_an_origin_that_is_none_is_a_foreign_one(client, speech, origin):
     assert "cors_origins" in refused.value.json()["detail"]
 
 
+def test_a_stream_that_is_refused_is_answered_logged_and_counted_as_any_request(client, caplog):
+    logging.getLogger("aasist.service").propagate = True
+    with (
+        caplog.at_level(logging.INFO, "aasist.service"),
+        pytest.raises(WebSocketDenialResponse) as refused,
+        client.websocket_connect("ws://127.0.0.1/v1/stream", headers={"Host": "evil.example"}),
+    ):
+        pass
+    response = refused.value
+    problem(response, 421, "unknown_host")
+    for name, value in SECURITY_HEADERS.items():
+        assert response.headers[name] == value
+    (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.message == "request"]
+    assert (line["method"], line["status"], line["code"]) == ("websocket", 421, "unknown_host")
+    assert line["request"] == response.headers["X-Request-Id"]
+    figures = client.get("/metrics").text
+    assert 'aasist_requests_total{method="websocket",route="unmatched",status="421"}' in figures
+    assert 'aasist_refused_total{code="unknown_host"}' in figures
+
+
 def test_origins_are_let_in_by_name_only(serving, speech):
     preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     closed = serving().options("/v1/detect", headers=preflight)

@@ -21,6 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from aasist.errors import AasistError
+from aasist.service.connections import LINGER_SECONDS, MOST_LINGERING_EACH
 from aasist.service.server import serve
 from aasist.service.settings import Settings
 
@@ -288,6 +289,19 @@ def test_connections_beyond_the_limit_are_told_so(live):
     assert httpx.get(f"{live.url}/healthz").status_code == 200
 
 
+def heard(sockets: list[socket.socket]) -> list[bool]:
+    """Whether what each sends is taken; the second time, where the first was met by a reset."""
+    taken = dict.fromkeys(sockets, True)
+    for _ in range(2):
+        for sock in sockets:
+            try:
+                sock.sendall(b"x")
+            except OSError:
+                taken[sock] = False
+        time.sleep(0.2)
+    return list(taken.values())
+
+
 def test_an_address_has_its_share_of_connections(tmp_path, loudness_onnx):
     """Also those that have become WebSockets."""
     with Live(tmp_path, model=loudness_onnx, stream_model=loudness_onnx, max_connections_each=6) as live:
@@ -307,6 +321,15 @@ def test_an_address_has_its_share_of_connections(tmp_path, loudness_onnx):
                 sock.sendall(head + bytes(8_000_000))
             assert b"connection_limit" in sock.recv(2_000)
             assert closed_after(sock, 10) < 5
+        time.sleep(LINGER_SECONDS)  # nobody of before is heard any more
+        beyond = [socket.create_connection(("127.0.0.1", live.port)) for _ in range(MOST_LINGERING_EACH + 4)]
+        assert all(b" 429 " in one.recv(2_000) for one in beyond)
+        # The first may go on sending for a while, so that the answer is not lost to them; then, as the others at once, they
+        # are cut off.
+        assert heard(beyond) == [True] * MOST_LINGERING_EACH + [False] * 4
+        time.sleep(LINGER_SECONDS)
+        assert not any(heard(beyond))
+        held += beyond
         held.pop(0).close()
         time.sleep(0.5)
         assert httpx.get(f"{live.url}/healthz").status_code == 200

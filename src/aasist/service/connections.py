@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import h11
@@ -17,8 +18,9 @@ from aasist.service.problems import MEDIA_TYPE, as_values
 LINGER_SECONDS = 2.0
 """For the rest of a body that was answered before it had come: long enough for a client to read the answer."""
 
-MOST_LINGERING = 64
-"""Connections beyond the limits that are heard out for so long; what comes beside them is cut off at once."""
+MOST_LINGERING, MOST_LINGERING_EACH = 64, 8
+"""Connections beyond the limits that are heard out for so long, and those of one address among them; what comes beside them
+is answered and cut off at once, so that who is still sending may not read the answer."""
 
 STOPPING = "stopping"
 """In the ASGI message that says that a WebSocket is over: true where the service ends, and the client is still there."""
@@ -42,7 +44,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:
             self._turn_away(_TOO_MANY)
-        elif self._of_this_address() > self.max_connections_each:
+        elif self._of_this_address(self.connections) > self.max_connections_each:
             self._turn_away(_TOO_MANY_EACH)
         else:
             self._wait()
@@ -51,18 +53,17 @@ class Connection(H11Protocol):
         """Were it closed with some of a request unread, the kernel would reset it, and the client never read the answer."""
         self.connections.discard(self)
         self.transport.write(answer)
-        if len(self.turned_away) >= MOST_LINGERING:
+        if len(self.turned_away) >= MOST_LINGERING or self._of_this_address(self.turned_away) >= MOST_LINGERING_EACH:
             self.transport.close()
             return
         self.turned_away.add(self)
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    def _of_this_address(self) -> int:
-        """Connections, those that became WebSockets as well, and this one."""
-        address = counted_as(self.client[0] if self.client else None)
-        clients = (getattr(connection, "client", None) for connection in self.connections)
-        return sum(counted_as(client[0] if client else None) == address for client in clients)
+    def _of_this_address(self, connections: Iterable[object]) -> int:
+        """How many of them, of those that became WebSockets as well, are of this one's address."""
+        address = _address(self)
+        return sum(_address(connection) == address for connection in connections)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those of an unfinished request line and headers have their time."""
@@ -115,6 +116,11 @@ class StreamConnection(WebSocketsSansIOProtocol):
             return
         told: dict[str, Any] = {"type": "websocket.disconnect", "code": 1012, STOPPING: True}
         self.queue.put_nowait(told)  # type: ignore[arg-type]
+
+
+def _address(connection: object) -> str:
+    client = getattr(connection, "client", None)
+    return counted_as(client[0] if client else None)
 
 
 def limited(header_seconds: float, max_connections: int, max_connections_each: int) -> type[Connection]:

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
 
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
-from aasist.service.problems import answer
+from aasist.service.problems import Problem, answer, answer_to
 from aasist.service.settings import Settings
 
 SECURITY_HEADERS = {
@@ -32,6 +31,11 @@ SECURITY_HEADERS = {
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
+HTTP, WEBSOCKET = "http", "websocket"
+ANSWERING = ("http.response.start", "websocket.http.response.start")
+METHODS = ("GET", "HEAD", "OPTIONS", *UNSAFE, WEBSOCKET)
+"""What figures and log tell apart."""
+
 
 class Guards:
     """ASGI middleware; the outermost of ours."""
@@ -40,25 +44,22 @@ class Guards:
         self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            refusal = self._refused(scope)
-            if refusal is None:
-                await self._app(scope, receive, send)
-            else:  # said by an HTTP answer, before the connection stands
-                await WebSocket(scope, receive, send).send_denial_response(answer(*refusal))
-            return
-        if scope["type"] != "http":
+        if scope["type"] not in (HTTP, WEBSOCKET):
             await self._app(scope, receive, send)
             return
-        await self._answered(scope, receive, send)
+        refusal = self._refused(scope)
+        if scope["type"] == WEBSOCKET and refusal is None:
+            await self._app(scope, receive, send)  # it says itself how it went: it has no status
+        else:  # a WebSocket that is refused is answered over HTTP, before the connection stands
+            await self._answered(scope, receive, send, refusal)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, refusal: Problem | None) -> None:
         begun = time.monotonic()
         request_id = secrets.token_hex(8)
         state: dict[str, Any] = {"status": None}
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ANSWERING:
                 state["status"] = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
@@ -69,11 +70,11 @@ class Guards:
         level = "info"
         extra: dict[str, Any] = {}
         try:
-            refusal = self._refused(scope)
             if refusal is None:
                 await self._app(scope, receive, sending)
             else:
-                await answer(*refusal)(scope, receive, sending)
+                scope.setdefault("state", {})["problem"] = refusal
+                await answer_to(refusal)(scope, receive, sending)
         except ClientDisconnect:
             extra = {"gone": True}
         except Exception as error:
@@ -88,7 +89,8 @@ class Guards:
         self, scope: Scope, status: int, seconds: float, request_id: str, level: str, extra: dict[str, Any]
     ) -> None:
         route = scope["route"].path if "route" in scope else "unmatched"
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "OPTIONS", *UNSAFE) else "other"
+        method = scope.get("method", WEBSOCKET)
+        method = method if method in METHODS else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         state = scope.get("state", {})
@@ -110,18 +112,20 @@ class Guards:
         }
         getattr(LOG, level)("request", extra={**values, **extra})
 
-    def _refused(self, scope: Scope) -> tuple[int, str, str] | None:
-        """Status, code and detail of a request that goes no further."""
+    def _refused(self, scope: Scope) -> Problem | None:
+        """Why a request goes no further."""
         if len(scope["headers"]) > self._settings.max_headers:
-            return 431, "too_many_headers", f"more than {self._settings.max_headers} headers"
+            return Problem(431, "too_many_headers", f"more than {self._settings.max_headers} headers")
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
             # A page whose name is suddenly this machine's (DNS rebinding) must not use a service that needs no key.
-            return 421, "unknown_host", "ask for localhost, or add the name to the setting allowed_hosts"
+            said = "ask for localhost, or add the name to the setting allowed_hosts"
+            return Problem(421, "unknown_host", said)
         origin = headers.get("origin")
-        if origin and (scope["type"] == "websocket" or scope["method"] in UNSAFE) and not self._same(origin, host):
-            return 403, "foreign_origin", "pages of other origins may not call this; see the setting cors_origins"
+        changes = scope["type"] == WEBSOCKET or scope["method"] in UNSAFE
+        if origin and changes and not self._same(origin, host):
+            return Problem(403, "foreign_origin", "pages of other origins may not call this; see the setting cors_origins")
         return None
 
     def _known(self, host: str) -> bool:
