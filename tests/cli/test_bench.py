@@ -115,7 +115,9 @@ def test_a_precision_that_nothing_runs_in_is_refused_with_what_to_do(
 ) -> None:
     outcome = invoke(capsys, "bench", loudness_onnx, "--rounds", 1, "--precision", precision)
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.complaint.startswith("nothing to time: ")
+    assert outcome.complaint.startswith(
+        f"nothing to time: {loudness_onnx}, onnxruntime, {precision}, 1 thread, batch 1: "
+    )
     assert said in outcome.complaint
 
 

@@ -164,10 +164,14 @@ def test_verdicts_are_told_apart_without_colour(page):
 @pytest.mark.skipif(
     "AASIST_README_PICTURE" not in os.environ, reason="made on demand: AASIST_README_PICTURE=docs/page.png"
 )
-def test_the_picture_for_the_readme(open_page):
+def test_the_picture_for_the_readme(open_page, made_to_measure):
     from PIL import Image
 
-    page = open_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    from aasist.runtime.models import DEFAULT_MODEL
+
+    page = open_page(
+        made_to_measure(model=DEFAULT_MODEL), viewport={"width": 1280, "height": 800}, color_scheme="light"
+    )
     judged(page, SPOOF)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_enabled()
     page.wait_for_timeout(1000)

@@ -78,6 +78,10 @@ def test_a_graph_without_our_notes_is_foreign_and_one_without_weights_says_which
     with pytest.raises(ModelError, match="make one with 'aasist export --openvino'") as caught:
         irfile.read(foreign)
     assert caught.value.code == "foreign_model"
+    foreign.write_text('<?xml version="1.0"?><net><layers>')
+    with pytest.raises(ModelError, match="the file is cut off: copy it anew") as caught:
+        irfile.read(foreign)
+    assert caught.value.code == "model"
     foreign.write_bytes(b"\x08\x0a")
     with pytest.raises(ModelError, match="not a graph of OpenVINO"):
         irfile.read(foreign)

@@ -155,14 +155,14 @@ def bench(
 
 
 def nothing_to_time(field: Field) -> ModelError:
-    """The reasons, each once."""
+    """The reasons, each once, with what it keeps from running."""
     from aasist.errors import ModelError
 
-    return ModelError(
-        "precision",
-        "nothing to time: " + "; ".join(dict.fromkeys(field.refused.values()))
-        or "no runtime that is installed takes it",
-    )
+    kept: dict[str, list[str]] = {}
+    for contender, reason in field.refused.items():
+        kept.setdefault(reason, []).append(str(contender))
+    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in kept.items())
+    return ModelError("precision", f"nothing to time: {reasons or 'no runtime that is installed takes it'}")
 
 
 def _runtimes(asked: tuple[str, ...], here: tuple[str, ...]) -> tuple[str, ...]:

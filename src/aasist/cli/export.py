@@ -122,7 +122,8 @@ def require_outputs(model: str, output: Path | None, openvino: Path | None) -> N
     beside = None if openvino is None else openvino.with_suffix(".bin")
     require_files((output, "-o"), (openvino, "--openvino"), (beside, "--openvino (the weights)"), inputs=(Path(model),))
     if output is not None:
-        require_onnx(output, f"; OpenVINO's format is --openvino {output.with_suffix('.xml')}")
+        openvinos = output.suffix in (".xml", ".bin")
+        require_onnx(output, f"; OpenVINO's format is --openvino {output.with_suffix('.xml')}" if openvinos else "")
 
 
 def write_openvino(path: Path, content: bytes, notes: ModelNotes, weights: Aasist | None) -> None:

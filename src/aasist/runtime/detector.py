@@ -24,7 +24,7 @@ from aasist.runtime.models import DEFAULT_MODEL, open_model
 from aasist.runtime.notes import PRECISIONS
 from aasist.runtime.runtimes import AUTO, RUNTIMES
 from aasist.runtime.threads import Division, available_threads
-from aasist.runtime.verdict import Label, Note, Span, Verdict, score_of, unjudged
+from aasist.runtime.verdict import Label, ModelIdentity, Note, Span, Verdict, score_of, unjudged
 from aasist.session import BONAFIDE, SAMPLE_RATE, SPOOF, Float32, Session
 
 Float64 = NDArray[np.float64]
@@ -146,11 +146,7 @@ class Detector:
 
     def detect_all(self, sources: Iterable[Source]) -> Iterator[Verdict]:
         """Judge many, one after the other, in order; a recording that cannot be judged gives a verdict with an error."""
-        for source in sources:
-            try:
-                yield self.detect(source)
-            except AasistError as error:
-                yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
+        return judged(self.detect, sources, threshold=self.threshold, model=self.model)
 
     @property
     def division(self) -> Division:
@@ -233,6 +229,17 @@ def _reopened(
         runtime=runtime,
         precision=precision,
     )
+
+
+def judged(
+    detect: Callable[[Source], Verdict], sources: Iterable[Source], *, threshold: float, model: ModelIdentity
+) -> Iterator[Verdict]:
+    """A verdict for each, in order; of what cannot be judged one with an error, by ``threshold`` and ``model``."""
+    for source in sources:
+        try:
+            yield detect(source)
+        except AasistError as error:
+            yield unjudged(name_of(source), error, threshold=threshold, model=model)
 
 
 def name_of(source: Source) -> str:

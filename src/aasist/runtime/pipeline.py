@@ -16,13 +16,12 @@ from aasist.audio.listen import Listen
 from aasist.audio.read import ReadLimits, Source
 from aasist.audio.source import is_seekable, spool
 from aasist.audio.windows import Window
-from aasist.errors import AasistError
-from aasist.runtime.detector import Detector, name_of
+from aasist.runtime.detector import Detector, judged, name_of
 from aasist.runtime.hysteresis import MARGIN_LLR, merged
 from aasist.runtime.models import CASCADE, DEFAULT_MODEL
 from aasist.runtime.runtimes import AUTO
 from aasist.runtime.threads import Division
-from aasist.runtime.verdict import Note, Span, Verdict, unjudged
+from aasist.runtime.verdict import Note, Span, Verdict
 from aasist.session import Session
 
 STAGES = ("small", DEFAULT_MODEL)
@@ -133,11 +132,7 @@ class Pipeline:
 
     def detect_all(self, sources: Iterable[Source]) -> Iterator[Verdict]:
         """As `Detector.detect_all`."""
-        for source in sources:
-            try:
-                yield self.detect(source)
-            except AasistError as error:
-                yield unjudged(name_of(source), error, threshold=self.threshold, model=self.model)
+        return judged(self.detect, sources, threshold=self.threshold, model=self.model)
 
     @property
     def division(self) -> Division:

@@ -125,7 +125,9 @@ class Guards:
         origin = headers.get("origin")
         changes = scope["type"] == WEBSOCKET or scope["method"] in UNSAFE
         if origin and changes and not self._same(origin, host):
-            return Problem(403, "foreign_origin", "pages of other origins may not call this; see the setting cors_origins")
+            return Problem(
+                403, "foreign_origin", "pages of other origins may not call this; see the setting cors_origins"
+            )
         return None
 
     def _known(self, host: str) -> bool:

@@ -24,12 +24,14 @@ from aasist.errors import AasistError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
 from aasist.recipefile import toml_of
+from aasist.runtime.models import RUN_CHECKPOINTS
 from aasist.training import state
 from aasist.training.recipe import Recipe, differences, read_recipe, resolved_text
 from aasist.training.state import Progress
 
 RECIPE, ENVIRONMENT, METRICS, LOG = "recipe.toml", "environment.json", "metrics.jsonl", "log.txt"
-LAST, BEST, AVERAGED, STATE = "last.safetensors", "best.safetensors", "averaged.safetensors", "state.safetensors"
+AVERAGED, BEST = RUN_CHECKPOINTS
+LAST, STATE = "last.safetensors", "state.safetensors"
 DEV_SCORES = "dev-scores.tsv"
 LOCK = ".lock"
 WRITTEN = (RECIPE, ENVIRONMENT, METRICS, LOG, LAST, BEST, AVERAGED, STATE, DEV_SCORES)
