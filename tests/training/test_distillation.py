@@ -20,6 +20,7 @@ from aasist.errors import AasistError
 from aasist.keys import RecipeError
 from aasist.model import checkpoint
 from aasist.model.aasist import Aasist
+from aasist.protocol.scores import write_scores
 from aasist.runtime import modelfile
 from aasist.runtime.modelfile import Calibration
 from aasist.training.distillation import Distillation, Teaching, distance, distillation_of, divergence
@@ -29,9 +30,11 @@ from aasist.training.loss import Loss, Total, total_of
 from aasist.training.precision import Precision
 from aasist.training.preparation import Preparation
 from aasist.training.run import RunError
+from aasist.training.selection import TRAIN, select
 from aasist.training.start import start
 from aasist.training.step import Learner, Ready
 from aasist.training.teachers import Taught, Teacher, read_teachers
+from aasist.training.told import as_table, read_told
 
 from . import small
 from .same import require_same
@@ -137,7 +140,8 @@ def said(*values: float, readout: list[list[float]] | None = None) -> Teacher:
 
 def test_an_ensemble_is_the_weighted_mean_of_log_odds_and_trials_and_pairs_weigh_as_in_the_loss() -> None:
     keys = Teaching(weights=(3.0, 1.0), weight=0.7, pair_weight=0.2, temperature=2.0, hint_weight=0.5)
-    distillation = Distillation(keys, (said(2.0, -2.0), said(-2.0, 6.0, readout=[[1.0, 0.0], [0.0, 1.0]])))
+    models = (said(2.0, -2.0), said(-2.0, 6.0, readout=[[1.0, 0.0], [0.0, 1.0]]))
+    distillation = Distillation(keys, models)
     loss, labels, pairs = Loss(), torch.tensor([1, 0]), torch.tensor([[0, 1]])
     logits, hints = torch.tensor([[0.0, 0.5], [0.0, 0.2]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     total = Total(*total_of(loss, labels, pairs))
@@ -146,6 +150,10 @@ def test_an_ensemble_is_the_weighted_mean_of_log_odds_and_trials_and_pairs_weigh
     each, between = divergence(theirs, ours, 2.0), divergence(torch.tensor(1.0), torch.tensor(0.3), 2.0)
     expected = 0.7 * (0.9 * each[0] + 0.1 * each[1]) + 0.2 * between + 0.5 * 0.1
     torch.testing.assert_close(found, expected)
+    # A score file as a third, which weighs as much as the second.
+    three = Distillation(dataclasses.replace(keys, scores=("a.tsv",), weights=(3.0, 0.5, 0.5)), models)
+    again = three.loss(loss, torch.zeros(2, 5), logits, hints, labels, pairs, total, told=torch.tensor([[-2.0], [6.0]]))
+    torch.testing.assert_close(again, expected)
 
 
 def followed(model: Aasist, *, precision: Precision = FP32, **keys: object) -> float:
@@ -240,7 +248,6 @@ def test_the_weights_at_the_start_do_not_depend_on_teachers(files: dict[str, str
 def test_a_batch_keeps_its_clean_waveforms_where_teachers_hear_them(mini: Path) -> None:
     from aasist.training.batches import Loader
     from aasist.training.plan import plan
-    from aasist.training.selection import TRAIN, select
 
     for hear in ("clean", "augmented"):
         changes = {"teachers__weight": 1.0, "teachers__hear": hear, "augment__gain__probability": 1.0}
@@ -301,7 +308,7 @@ def test_what_cannot_teach_is_refused_by_name(files: dict[str, str], tmp_path: P
     one, onnx = files["one.safetensors"], files["one.onnx"]
     text = tmp_path / "text.safetensors"
     text.write_text("not a model")
-    refused("taught, and no teacher is named: name models by --teacher")
+    refused("taught, and no teacher is named: name models by --teacher .* score files by --teacher-scores")
     refused("there are teachers, and nothing that they teach: set teachers.weight", one, weight=0.0)
     refused(r"teachers\.models: .*none\.safetensors: no such checkpoint", str(tmp_path / "none.safetensors"))
     refused(r"teachers\.models: no such model: 'nobody' is neither shipped", "nobody")
@@ -310,11 +317,83 @@ def test_what_cannot_teach_is_refused_by_name(files: dict[str, str], tmp_path: P
     refused(r"teachers\.models: .*text\.onnx: ", str(tmp_path / "text.onnx"))
     refused(r"needs windows of 173 samples or more, and this recipe has some of 172", one, shortest_samples=172)
     refused(r"needs windows of 173 samples or more", onnx, shortest_samples=172)
-    refused(r"teachers\.weights must be as many as teachers\.models \(1\), or none, got 2", one, weights=(1.0, 2.0))
+    refused(
+        r"teachers\.weights must be as many as teachers\.models and teachers\.scores \(1\), or none, got 2",
+        one,
+        weights=(1.0, 2.0),
+    )
     refused(r"teachers\.weights are all 0", one, weights=(0.0,))
     refused("hint_weight wants a teacher that is a checkpoint", onnx, hint_weight=1.0)
     with pytest.raises(AasistError, match=r"pair_weight is of the members of pairs: set sampling\.mode to pairs"):
         small.recipe(Path("none"), teachers__pair_weight=1.0)
+
+
+@pytest.fixture
+def scores(mini: Path, tmp_path: Path) -> Path:
+    """A score file with a number of its own for each trial of training, in another order."""
+    trials = select(small.recipe(mini).data).of(TRAIN)
+    order = np.random.default_rng(3).permutation(len(trials))
+    write_scores(tmp_path / "scores.tsv", trials.take(order), np.linspace(-3, 3, len(trials))[order], "tsv")
+    return tmp_path / "scores.tsv"
+
+
+def test_a_batch_has_what_score_files_say_of_its_trials(mini: Path, scores: Path) -> None:
+    from aasist.training.batches import Loader
+    from aasist.training.plan import plan
+
+    recipe = small.recipe(mini, teachers__weight=1.0, teachers__scores=(str(scores), str(scores)))
+    selected = select(recipe.data)
+    train = selected.of(TRAIN)
+    told = read_told(recipe.teachers.scores, train)
+    expected = dict(zip(train.ids.tolist(), np.linspace(-3, 3, len(train)), strict=True))
+    table = as_table(told, selected.train, len(selected.trials))
+    assert table.isnan().any(1).tolist() == [row not in selected.train for row in range(len(table))]
+    with Loader(selected.trials, recipe.crop, recipe.loading, batch_rows=4, window_samples=8_000, seed=1) as loader:
+        order = plan(train, recipe.sampling, 1, 0).at(selected.train)
+        batch = next(iter(loader.epoch(order, 0, epochs=1)))
+    ready = Preparation(recipe, train, CPU, table)(batch)
+    assert ready.told is not None
+    ids = selected.trials.ids[batch.rows].tolist()
+    assert ready.told.tolist() == [[pytest.approx(expected[one])] * 2 for one in ids]
+
+
+def test_a_run_is_taught_by_score_files_beside_models_and_goes_on_with_the_same_alone(
+    mini: Path, files: dict[str, str], scores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {name: value for name, value in small.CHANGES.items() if name != "model.name"} | {"teachers.weight": 1}
+    texts = [f"{n}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for n, v in values.items()]
+    out, other = ["-o", str(tmp_path / "run")], tmp_path / "other.tsv"
+    given = ["--corpus", "asvspoof2019-la", "--root", str(mini), "--teacher", files["one.onnx"]]
+    assert aasist(["train", "aasist", *given, "--teacher-scores", str(scores), *out, *texts, "steps=1"]) == 0
+    digest = hashlib.sha256(scores.read_bytes()).hexdigest()
+    assert f"{scores} ({digest[:8]})" in capsys.readouterr().err
+    (first,) = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
+    assert first["data"]["teachers"]["models"][1] == {"name": str(scores), "sha256": digest}
+    assert aasist(["train", *out, "--resume", "steps=2"]) == 0
+    other.write_bytes(scores.read_bytes() + b"\n")
+    assert aasist(["train", *out, "--resume", "--teacher-scores", str(other), "steps=3"]) == 1
+    assert "begun on other data: teachers: " in capsys.readouterr().err
+
+
+def test_score_files_that_do_not_fit_are_refused_by_name(mini: Path, scores: Path, tmp_path: Path) -> None:
+    train = select(small.recipe(mini).data).of(TRAIN)
+    header, first, second, *rest = scores.read_text().splitlines()
+    label = train.bonafide[train.ids.tolist().index(first.split("\t")[0])]
+    wrong = first.replace("\tbonafide\t", "\tspoof\t") if label else first.replace("\tspoof\t", "\tbonafide\t")
+    for name, lines, said in (
+        ("short", [header, first, *rest], "no score for 1 of "),
+        ("wrong", [header, wrong, second, *rest], " is called "),
+        ("words", [header, first[: first.rindex("\t")] + "\tlikely", second, *rest], "likely"),
+        ("none", None, "No such file"),
+    ):
+        path = tmp_path / f"{name}.tsv"
+        if lines is not None:
+            path.write_text("\n".join(lines) + "\n")
+        with pytest.raises(RecipeError, match=rf"^teachers\.scores: .*{said}") as error:
+            read_told([str(path)], train)
+        assert str(path) in str(error.value)
+    with pytest.raises(RecipeError, match=r"augment\.mix\.spoofs makes spoofs of recordings"):
+        small.recipe(mini, teachers__scores=("a",), augment__mix__probability=0.1, augment__mix__spoofs=True)
 
 
 def test_a_model_file_for_another_sample_rate_is_refused(files: dict[str, str], tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     help="Model to distil from: a checkpoint, an ONNX file of ours or a shipped name. May be repeated.",
 )
 @click.option(
+    "--teacher-scores",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="Score file to distil from: log-odds of bona fide of each trial of training, by whatever model. May be repeated.",
+)
+@click.option(
     "--from", "start", metavar="MODEL", help="Begin with the weights of this checkpoint or shipped model (fine-tuning)."
 )
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/RECIPE]")
@@ -53,6 +60,7 @@ def train(
     noise: tuple[str, ...],
     encoder: Path | None,
     teacher: tuple[str, ...],
+    teacher_scores: tuple[Path, ...],
     start: str | None,
     out: Path | None,
     resume: bool,
@@ -88,6 +96,8 @@ def train(
         named["data.start"] = start
     if teacher:
         named["teachers.models"] = teacher
+    if teacher_scores:
+        named["teachers.scores"] = tuple(map(str, teacher_scores))
     chosen = recipe_of(recipe, changes, named, folder, resume=resume)
     if show:
         from aasist.training.beginning import with_start
@@ -134,8 +144,9 @@ def recipe_of(
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
     asked = changed(base, named, changes, with_changes)
-    if resume and folder is not None and asked.teachers.wanted and not asked.teachers.models:
-        asked = with_changes(asked, {"teachers.models": recipe_of_run(folder).teachers.models})
+    if resume and folder is not None and asked.teachers.wanted and not (asked.teachers.models or asked.teachers.scores):
+        was = recipe_of_run(folder).teachers
+        asked = with_changes(asked, {"teachers.models": was.models, "teachers.scores": was.scores})
     return asked
 
 

@@ -12,7 +12,7 @@ from aasist.keys import RecipeError, key
 from aasist.session import BONAFIDE, SPOOF
 from aasist.training.loss import Loss, Total, class_weights
 from aasist.training.precision import Precision
-from aasist.training.teachers import Taught, Teacher, read_teachers, sha256_of, shares_of
+from aasist.training.teachers import Taught, Teacher, read_teachers, shares_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,13 @@ class Teaching:
     models: tuple[str, ...] = key(
         (), "models that teach: checkpoints and ONNX files of ours, and shipped names; several are an ensemble"
     )
-    weights: tuple[float, ...] = key((), "weight of each in the mean of their log-odds; empty: equal", low=0.0)
+    scores: tuple[str, ...] = key(
+        (), "score files that teach beside models: what anything says of each whole recording of training, in log-odds of"
+        " bona fide"
+    )  # fmt: skip
+    weights: tuple[float, ...] = key(
+        (), "weight of each model, then of each score file, in the mean of their log-odds; empty: equal", low=0.0
+    )
     weight: float = key(
         0.0, "weight of the distillation loss beside that of the labels: KL divergence at the temperature, times its"
         " square (Hinton et al., 2015)",
@@ -69,14 +75,14 @@ class Teaching:
 
 
 class Distillation:
-    """Teachers, and what they add to the loss of a batch. Nothing of it is trained: its teachers are frozen."""
+    """Teachers, and what they add to the loss of a batch. Nothing of it is trained: models among them are frozen, and score files
+    said what they say before.
+    """
 
     def __init__(self, keys: Teaching, teachers: tuple[Teacher, ...]) -> None:
         """Raises `RecipeError` for weights that do not fit, and for a hint that no teacher can give."""
         self._keys, self.teachers = keys, teachers
-        self._shares = shares_of(keys.weights, teachers)
-        self.sha256 = sha256_of(teachers)
-        """Of all teachers, in order."""
+        self._shares = shares_of(keys.weights, len(teachers) + len(keys.scores))
         self.hint_widths = [teacher.readout_width for teacher in teachers if keys.hint_weight and teacher.readout_width]
         """Width of the readout of each teacher that gives a hint."""
         if keys.hint_weight and not self.hint_widths:
@@ -85,16 +91,25 @@ class Distillation:
             )
 
     def loss(
-        self, of: Loss, heard: Tensor, logits: Tensor, hints: Tensor | None, labels: Tensor, pairs: Tensor, total: Total
+        self,
+        of: Loss,
+        heard: Tensor,
+        logits: Tensor,
+        hints: Tensor | None,
+        labels: Tensor,
+        pairs: Tensor,
+        total: Total,
+        told: Tensor | None = None,
     ) -> Tensor:
         """What a batch (or a part of one) adds to the loss of its step ().
 
-        Teachers hear ``heard`` (B, T). Of the student are ``logits`` (B, 2) and ``hints`` (B, sum of `hint_widths`), the
+        Models hear ``heard`` (B, T); ``told`` (B, files) is what score files say. Of the student are ``logits`` (B, 2) and ``hints`` (B, sum of `hint_widths`), the
         linear map of its pooled encoder. Trials weigh as in the loss ``of`` the labels, and pairs alike.
         """
         keys = self._keys
         taught = [teacher.hear(heard) for teacher in self.teachers]
-        theirs = torch.stack([share * one.log_odds for share, one in zip(self._shares, taught, strict=True)]).sum(0)
+        said = [*(one.log_odds for one in taught), *(() if told is None else told.unbind(1))]
+        theirs = torch.stack([share * one for share, one in zip(self._shares, said, strict=True)]).sum(0)
         ours = (logits[:, BONAFIDE] - logits[:, SPOOF]).float()
         weights = class_weights(of, labels) / total.weight
         value = keys.weight * (weights * divergence(theirs, ours, keys.temperature)).sum()
@@ -108,9 +123,8 @@ class Distillation:
 
     def _apart(self, hints: Tensor, taught: list[Taught]) -> Tensor:
         """How far each row (B,) of the student's map is from the teachers' readouts, by their weights."""
-        pairs = [
-            (share, one.readout) for share, one in zip(self._shares, taught, strict=True) if one.readout is not None
-        ]
+        shares = self._shares[: len(taught)]
+        pairs = [(share, one.readout) for share, one in zip(shares, taught, strict=True) if one.readout is not None]
         whole = sum(share for share, _ in pairs) or 1.0
         apart = hints.new_zeros(len(hints))
         for mine, (share, readout) in zip(torch.split(hints, self.hint_widths, dim=1), pairs, strict=True):
@@ -143,12 +157,13 @@ def distillation_of(keys: Teaching, precision: Precision, *, shortest_samples: i
     ``shortest_samples``: of the windows that are trained on. Raises `RecipeError` as `read_teachers` does, and where
     there are teachers without a weight, or the other way round.
     """
-    if keys.wanted and not keys.models:
+    named = keys.models or keys.scores
+    if keys.wanted and not named:
         raise RecipeError(
-            "the recipe is taught, and no teacher is named: name models by --teacher (teachers.models), or set "
-            "teachers.weight, teachers.pair_weight and teachers.hint_weight to 0"
+            "the recipe is taught, and no teacher is named: name models by --teacher (teachers.models), score files by "
+            "--teacher-scores (teachers.scores), or set teachers.weight, teachers.pair_weight and teachers.hint_weight to 0"
         )
-    if keys.models and not keys.wanted:
+    if named and not keys.wanted:
         raise RecipeError(
             "there are teachers, and nothing that they teach: set teachers.weight (1 counts as much as the labels), "
             "teachers.pair_weight or teachers.hint_weight"

@@ -37,6 +37,8 @@ from aasist.training.selection import Selected
 from aasist.training.state import Progress
 from aasist.training.step import STOPS, Learner, Outcome
 from aasist.training.stopping import Asked, Stopped, stopping
+from aasist.training.teachers import Teacher
+from aasist.training.told import Told, as_table, read_told
 
 NAMED_TRIALS = 8
 """Trials of a batch that a message names; the others are counted."""
@@ -94,11 +96,19 @@ class Training:
                 "lower batch or optimiser.accumulate",
             )
         self.horizon = recipe.epochs * self.steps_an_epoch
-        self.preparation = Preparation(recipe, self.train, ranks.device)
+        self.told = read_told(recipe.teachers.scores, self.train)
+        table = as_table(self.told, selected.train, len(selected.trials)) if self.told else None
+        self.preparation = Preparation(recipe, self.train, ranks.device, table)
         self.guard = MemoryGuard(recipe.loading.memory_bytes)
         self.clock = Clock()
         self.journal = Journal(recipe, run, listener, horizon=self.horizon, world=ranks.world)
         self.say = self.journal.say
+
+    @property
+    def teachers(self) -> tuple[Teacher | Told, ...]:
+        """Models and score files that teach, in order."""
+        distillation = self.learner.distillation
+        return () if distillation is None else (*distillation.teachers, *self.told)
 
     def begin(self) -> None:
         """Begin with the weights that the recipe names, where it names any. Raises `RecipeError` where they cannot be had."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from aasist.errors import AudioError
 from aasist.session import Float32
@@ -29,10 +30,10 @@ SPEAKERS = 200
 class Preparation:
     """Batch -> `Ready`. Each row's draws are a function of the seed, the epoch and the row's own draw."""
 
-    def __init__(self, recipe: Recipe, train: Trials, device: torch.device) -> None:
-        """``train``: the trials of training. Raises `AasistError` for noise that cannot be read, and for augmentation that
+    def __init__(self, recipe: Recipe, train: Trials, device: torch.device, told: Tensor | None = None) -> None:
+        """``train``: the trials of training; ``told`` (N, files): what score files say of all trials of the run. Raises `AasistError` for noise that cannot be read, and for augmentation that
         this installation or the noise given does not allow."""
-        self._recipe, self._device = recipe, device
+        self._recipe, self._device, self._told = recipe, device, told
         self._bands = recipe.model.resolved().bands
         self._keeps_clean = recipe.teachers.clean
         self._has_pairs = recipe.sampling.mode == "pairs"
@@ -60,7 +61,8 @@ class Preparation:
         mask = None if mask is None else mask.to(self._device)
         # By position: the members of a pair may share their draws, and are each attacked for themselves.
         attack = row_keys(seed, Purpose.ATTACK, epoch, batch.positions) if self._recipe.adversarial.wanted else None
-        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number, clean, attack)
+        told = None if self._told is None else self._told[torch.from_numpy(batch.rows)].to(self._device)
+        return Ready(waveforms, labels, mask, pairs.to(self._device), epoch, batch.number, clean, attack, told)
 
 
 def _speech(train: Trials, crop: Crop, seed: int) -> Iterator[Float32]:

@@ -221,6 +221,10 @@ class Recipe:
             raise RecipeError("loss.rank_weight ranks the members of pairs: set sampling.mode to pairs too")
         if self.teachers.pair_weight and self.sampling.mode != "pairs":
             raise RecipeError("teachers.pair_weight is of the members of pairs: set sampling.mode to pairs too")
+        if self.teachers.scores and self.augment.mix.probability and self.augment.mix.spoofs:
+            raise RecipeError(
+                "augment.mix.spoofs makes spoofs of recordings that teachers.scores were told of as they were: set it to false"
+            )
         if self.optimiser.clip_norm == 0:
             raise RecipeError("optimiser.clip_norm must be above 0, or none, got 0")
         if self.optimiser.sharpness_adaptive and not self.optimiser.sharpness:
@@ -250,7 +254,16 @@ class Recipe:
         return min((*self.crop.lengths, self.model.resolved().window_samples))
 
 
-OPERATIONAL = ("run", "loading", "data.train", "data.dev", "data.noise", "data.encoder", "teachers.models")
+OPERATIONAL = (
+    "run",
+    "loading",
+    "data.train",
+    "data.dev",
+    "data.noise",
+    "data.encoder",
+    "teachers.models",
+    "teachers.scores",
+)
 """Sections and keys that say how and where a run runs, not what it is: they may differ on a resume. The trials themselves,
 a speech encoder and the teachers are held by their fingerprints."""
 

@@ -26,6 +26,7 @@ from aasist.training.precision import resolved
 from aasist.training.recipe import Recipe
 from aasist.training.run import METRICS, STATE, Run, environment, require_no_run, require_run
 from aasist.training.selection import Selected, select
+from aasist.training.teachers import sha256_of
 
 Answer = TypeVar("Answer")
 
@@ -117,9 +118,9 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
     encoder = training.learner.model.speech_encoder
     if encoder is not None:
         data["encoder"] = vars(encoder.facts)
-    if (distillation := training.learner.distillation) is not None:
-        files = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in distillation.teachers]
-        data["teachers"] = {"sha256": distillation.sha256, "models": files}
+    if teachers := training.teachers:
+        files = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in teachers]
+        data["teachers"] = {"sha256": sha256_of([teacher.sha256 for teacher in teachers]), "models": files}
     facts = environment(recipe, data, precision=recipe.precision, device=str(ranks.device), world=ranks.world)
     if not resume:
         run.begin(recipe, facts)
@@ -158,8 +159,8 @@ def _greeting(training: Training, ranks: Ranks, *, resumed: bool) -> str:
     precision = training.learner.precision
     where = f"{precision.device}, {precision.name}, {torch.get_num_threads()} threads"
     many = f", {ranks.world} ranks" if ranks.world > 1 else ""
-    teachers = () if training.learner.distillation is None else training.learner.distillation.teachers
-    taught = f"; taught by {', '.join(f'{one.name} ({one.sha256[:8]})' for one in teachers)}" if teachers else ""
+    named = ", ".join(f"{one.name} ({one.sha256[:8]})" for one in training.teachers)
+    taught = f"; taught by {named}" if named else ""
     begun = f"going on from step {training.progress.step:,} of" if resumed else "to take"
     fine = ""
     if training.begun is not None:

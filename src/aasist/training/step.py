@@ -32,7 +32,8 @@ class Ready:
 
     ``waveforms`` (B, T), ``labels`` (B,) 1 = bona fide, ``mask`` (B, bands) or None, ``pairs`` (P, 2) of rows of the
     batch, bona fide first. ``number`` is that of the batch in the epoch. ``clean`` (B, T): before augmentation, where
-    somebody hears that. ``attack_keys`` (B,) of the draws of what perturbs rows, where something does.
+    somebody hears that. ``attack_keys`` (B,) of the draws of what perturbs rows, where something does. ``told`` (B, files):
+    what score files say, where they teach.
     """
 
     waveforms: Tensor
@@ -43,6 +44,7 @@ class Ready:
     number: int
     clean: Tensor | None = None
     attack_keys: Integers | None = None
+    told: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ class Learner:
         if self.distillation is not None:
             heard = batch.waveforms if batch.clean is None else batch.clean
             hints = None if self.hint is None else self.hint(features)
-            value = value + self.distillation.loss(loss, heard, logits, hints, batch.labels, batch.pairs, total)
+            value = value + self.distillation.loss(
+                *(loss, heard, logits, hints, batch.labels, batch.pairs, total), told=batch.told
+            )
         return value
 
     def _total(self, batches: Sequence[Ready]) -> tuple[Total, list[bool]]:

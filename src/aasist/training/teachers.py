@@ -120,18 +120,18 @@ def _by_detector(detector: Detector, waveforms: Tensor) -> Taught:
     return Taught(torch.from_numpy(llrs.astype(np.float32)).to(waveforms.device), None)
 
 
-def sha256_of(teachers: Sequence[Teacher]) -> str:
-    """One fingerprint of all of them, in order: their weights go by it."""
-    return hashlib.sha256("".join(teacher.sha256 for teacher in teachers).encode()).hexdigest()
+def sha256_of(fingerprints: Sequence[str]) -> str:
+    """One fingerprint of all teachers, in order: their weights go by it."""
+    return hashlib.sha256("".join(fingerprints).encode()).hexdigest()
 
 
-def shares_of(weights: Sequence[float], teachers: Sequence[Teacher]) -> tuple[float, ...]:
-    """The teachers' weights, which sum to 1; equal ones where none are given. Raises `RecipeError`."""
+def shares_of(weights: Sequence[float], count: int) -> tuple[float, ...]:
+    """The weights of so many teachers, which sum to 1; equal ones where none are given. Raises `RecipeError`."""
     if not weights:
-        return (1 / len(teachers),) * len(teachers)
-    if len(weights) != len(teachers):
+        return (1 / count,) * count
+    if len(weights) != count:
         raise RecipeError(
-            f"teachers.weights must be as many as teachers.models ({len(teachers)}), or none, got {len(weights)}"
+            f"teachers.weights must be as many as teachers.models and teachers.scores ({count}), or none, got {len(weights)}"
         )
     if not sum(weights) > 0:
         raise RecipeError("teachers.weights are all 0: nothing would be taught")
