@@ -1,12 +1,13 @@
 """What a linear layer on a frozen speech encoder says of each trial of training, to teach by (``teachers.scores``).
 
     python recipes/campaign/encoder_scores.py ENCODER --data MANIFEST... --dev MANIFEST -o scores.tsv
-        [--layers 1 2 3 4] [--features FOLDER] [--folds 5] [--weight-decay 3] [--seeds 3] [--jobs 2]
+        [--layers 1 2 3 4] [--features FOLDER] [--folds 5] [--weight-decay 1] [--seeds 1] [--jobs 2]
 
-ENCODER is the folder of a speech encoder. Of each recording's first 4.04 s: mean and deviation over time of the frames of
+ENCODER is the folder of a speech encoder. Of each recording's first 4.04 s (a teacher says the same of all that the student
+hears of it): mean and deviation over time of the frames of
 each layer, scaled by those of training; one linear layer (AdamW, 400 steps over all), classes of equal weight and within
 them sources by the square root of their trials. The score of a trial is by the layers that were fitted without its source
-(of all ``--folds``, and the mean of ``--seeds``), so that it tells how it sounds and not that it was learnt; it is log-odds of bona fide.
+(of all ``--folds``, and the mean of ``--seeds``), so that it tells how it sounds and not that it was learnt; an affine map makes log-odds of it.
 Features are kept in FOLDER, where a later call finds them. Prints the EER on dev, by what all of training gives.
 """
 
@@ -22,12 +23,14 @@ import torch
 from torch.nn import functional
 
 from aasist.cli.progress import Bar
+from aasist.evaluation.calibration import fit_affine
 from aasist.evaluation.det import eer
 from aasist.model.speech_encoder import SpeechEncoder, open_encoder
 from aasist.protocol.corpora import read_corpus
 from aasist.protocol.scores import write_scores
 from aasist.session import WINDOW_SAMPLES
 from aasist.training.recipe import Data
+from aasist.training.recordings import gathered
 from aasist.training.selection import training_trials
 from aasist.training.waveforms import Crop, decoded
 from aasist.trial import Trials
@@ -83,8 +86,7 @@ def features(paths: list[str], encoder: str, layers: tuple[int, ...], folder: Pa
 
 def fitted(inputs: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, decay: float, seed: int) -> torch.Tensor:
     """Weights and bias (F + 1,) of a linear layer on ``inputs`` (N, F)."""
-    layer = 0.01 * torch.randn(inputs.shape[1], generator=torch.Generator().manual_seed(seed))
-    layer.requires_grad_()
+    layer = (0.01 * torch.randn(inputs.shape[1], generator=torch.Generator().manual_seed(seed))).requires_grad_()
     bias = torch.zeros(1, requires_grad=True)
     groups = [{"params": [layer], "weight_decay": decay}, {"params": [bias], "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=RATE)
@@ -115,13 +117,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--features", type=Path, default=Path("features"))
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--weight-decay", type=float, default=3.0)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--weight-decay", type=float, default=1.0)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    train, dev = training_trials(Data(train=tuple(given.data))), read_corpus("manifest", given.dev, "dev")
-    places = [str(given.dev.parent / path) for path in dev.columns["path"].tolist()]
-    paths = train.columns["path"].tolist() + places
+    train = training_trials(Data(train=tuple(given.data)))
+    dev = gathered([("manifest", read_corpus("manifest", given.dev, "dev"), given.dev)])
+    if "source" not in train.columns:
+        raise SystemExit("the trials of training have no column source, by which they are folded")
+    folds = fold_of(train.columns["source"], np.asarray(train.bonafide), given.folds)
+    paths = train.columns["path"].tolist() + dev.columns["path"].tolist()
     whole = features(paths, given.encoder, tuple(given.layers), given.features, given.jobs)
     count = len(train)
     middle, spread = whole[:count].astype(np.float32).mean(0), whole[:count].astype(np.float32).std(0) + 1e-5
@@ -137,26 +142,33 @@ def main() -> None:
     def scores(fit: torch.Tensor, rows: np.ndarray | slice) -> np.ndarray:
         return (inputs[rows] @ fit[:-1] + fit[-1]).numpy()
 
-    folds = fold_of(sources, given.folds)
     told = np.zeros(count)
-    for fold in range(given.folds):
+    for fold in np.unique(folds).tolist():
         told[folds == fold] = scores(layer(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold))
     rate = eer(told[labels], told[~labels])
     print(f"training, by what was fitted without a trial's source: EER {rate:.1%}")
-    write_scores(given.output, Trials(train.ids, labels, {"source": sources}), told, "tsv")
+    slope, offset = fit_affine(told[labels], told[~labels])  # a strong decay of weights makes scores that are too small
+    write_scores(given.output, Trials(train.ids, labels, {"source": sources}), slope * told + offset, "tsv")
     of_dev, known = scores(layer(np.arange(count)), slice(count, None)), np.asarray(dev.bonafide)
     print(f"dev: EER {eer(of_dev[known], of_dev[~known]):.1%}")
-    write_scores(given.output.with_suffix(".dev.tsv"), dev, of_dev, "tsv")
+    write_scores(given.output.with_suffix(".dev.tsv"), dev, slope * of_dev + offset, "tsv")
 
 
-def fold_of(sources: np.ndarray, folds: int) -> np.ndarray:
-    """The fold (N,) of each trial: sources from the largest on, each to the fold with the fewest trials so far."""
-    names, group, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    sizes, of_source = np.zeros(folds), np.zeros(len(names), np.int64)
-    for number in np.argsort(-counts, kind="stable"):
-        of_source[number] = np.argmin(sizes)
-        sizes[of_source[number]] += counts[number]
-    return of_source[group]
+def fold_of(sources: np.ndarray, labels: np.ndarray, folds: int) -> np.ndarray:
+    """The fold (N,) of each trial: sources from the largest on, each to the fold with the fewest trials of its rarer class so
+    far. The program ends where some fold would be fitted without a class."""
+    names, group = np.unique(sources, return_inverse=True)
+    counts = np.stack([np.bincount(group[labels == one], minlength=len(names)) for one in (True, False)], 1)
+    sizes, of_source = np.zeros((folds, 2)), np.zeros(len(names), np.int64)
+    shares = counts / counts.sum(0)
+    for number in np.argsort(-shares.max(1), kind="stable"):
+        of_source[number] = np.argmin(sizes[:, np.argmax(shares[number])])
+        sizes[of_source[number]] += shares[number]
+    found = of_source[group]
+    for fold in np.unique(found).tolist():
+        if len(np.unique(labels[found != fold])) < 2:
+            raise SystemExit("a class has too few sources to leave some of them out: take fewer folds, or other data")
+    return found
 
 
 if __name__ == "__main__":

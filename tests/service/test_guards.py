@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 from starlette.testclient import WebSocketDenialResponse
@@ -62,6 +63,12 @@ def test_an_origin_that_is_none_is_a_foreign_one(client, speech, origin):
     assert "cors_origins" in refused.value.json()["detail"]
 
 
+def counted(client, code: str) -> float:
+    """How many answers were problems of this code."""
+    found = re.search(rf'aasist_refused_total{{code="{code}"}} (\S+)', client.get("/metrics").text)
+    return float(found[1]) if found else 0.0
+
+
 def test_a_stream_that_is_refused_is_answered_logged_and_counted_as_any_request(client, caplog):
     logging.getLogger("aasist.service").propagate = True
     with (
@@ -77,6 +84,26 @@ def test_a_stream_that_is_refused_is_answered_logged_and_counted_as_any_request(
     (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.message == "request"]
     assert (line["method"], line["status"], line["code"]) == ("websocket", 421, "unknown_host")
     assert line["request"] == response.headers["X-Request-Id"]
+    elsewhere, key = "ws://127.0.0.1/v1/streams", {"Authorization": "Bearer aasist_a_b"}
+    for address, headers, code in (
+        (elsewhere, {}, "not_found"), ("ws://127.0.0.1/v1/stream", key, "key_invalid")
+    ):  # fmt: skip
+        before = counted(client, code)
+        caplog.clear()
+        with (
+            caplog.at_level(logging.INFO, "aasist.service"),
+            pytest.raises(WebSocketDenialResponse) as refused,
+            client.websocket_connect(address, headers=headers),
+        ):
+            pass
+        (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records if record.message == "request"]
+        assert (line["method"], line["code"], line["request"]) == (
+            "websocket",
+            code,
+            refused.value.headers["X-Request-Id"],
+        )
+        assert refused.value.headers["X-Frame-Options"] == "DENY"
+        assert counted(client, code) == before + 1
     figures = client.get("/metrics").text
     assert 'aasist_requests_total{method="websocket",route="unmatched",status="421"}' in figures
     assert 'aasist_refused_total{code="unknown_host"}' in figures

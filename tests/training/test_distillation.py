@@ -30,7 +30,7 @@ from aasist.training.loss import Loss, Total, total_of
 from aasist.training.precision import Precision
 from aasist.training.preparation import Preparation
 from aasist.training.run import RunError
-from aasist.training.selection import TRAIN, select
+from aasist.training.selection import DEV, TRAIN, select
 from aasist.training.start import start
 from aasist.training.step import Learner, Ready
 from aasist.training.teachers import Taught, Teacher, read_teachers
@@ -368,10 +368,16 @@ def test_a_run_is_taught_by_score_files_beside_models_and_goes_on_with_the_same_
     digest = hashlib.sha256(scores.read_bytes()).hexdigest()
     assert f"{scores} ({digest[:8]})" in capsys.readouterr().err
     (first,) = json.loads((tmp_path / "run" / "environment.json").read_text())["starts"]
-    assert first["data"]["teachers"]["models"][1] == {"name": str(scores), "sha256": digest}
-    assert aasist(["train", *out, "--resume", "steps=2"]) == 0
+    assert first["data"]["teachers"]["scores"] == [{"name": str(scores), "sha256": digest}]
+    # A recipe that names no teachers, or one of the two kinds, goes on with the others of the run.
+    assert aasist(["train", "aasist", *out, "--resume", "--teacher", files["one.onnx"], *texts, "steps=2"]) == 0
+    assert aasist(["train", "aasist", *out, "--resume", *texts]) == 0
+    assert (
+        aasist(["train", "aasist", *given, "--teacher-scores", str(scores), "-o", str(tmp_path / "whole"), *texts]) == 0
+    )
+    require_same(tmp_path / "whole", tmp_path / "run")
     other.write_bytes(scores.read_bytes() + b"\n")
-    assert aasist(["train", *out, "--resume", "--teacher-scores", str(other), "steps=3"]) == 1
+    assert aasist(["train", *out, "--resume", "--teacher-scores", str(other)]) == 1
     assert "begun on other data: teachers: " in capsys.readouterr().err
 
 
@@ -384,6 +390,7 @@ def test_score_files_that_do_not_fit_are_refused_by_name(mini: Path, scores: Pat
         ("short", [header, first, *rest], "no score for 1 of "),
         ("wrong", [header, wrong, second, *rest], " is called "),
         ("words", [header, first[: first.rindex("\t")] + "\tlikely", second, *rest], "likely"),
+        ("large", [header, first[: first.rindex("\t")] + "\t1e39", second, *rest], r"log-odds of 1e\+39 are none"),
         ("none", None, "No such file"),
     ):
         path = tmp_path / f"{name}.tsv"
@@ -392,6 +399,15 @@ def test_score_files_that_do_not_fit_are_refused_by_name(mini: Path, scores: Pat
         with pytest.raises(RecipeError, match=rf"^teachers\.scores: .*{said}") as error:
             read_told([str(path)], train)
         assert str(path) in str(error.value)
+    dev = select(small.recipe(mini).data).of(DEV)
+    both = tmp_path / "both.tsv"
+    both.write_text(
+        "\n".join([header, first, second, *rest, first.replace(first.split("\t")[0], str(dev.ids[0]))]) + "\n"
+    )
+    with pytest.raises(RecipeError, match="1 of .* scores are of trials that .* does not have"):
+        read_told([str(both)], train)
+    (told,) = read_told([str(both)], train, dev)
+    assert len(told.log_odds) == len(train)
     with pytest.raises(RecipeError, match=r"augment\.mix\.spoofs makes spoofs of recordings"):
         small.recipe(mini, teachers__scores=("a",), augment__mix__probability=0.1, augment__mix__spoofs=True)
 

@@ -161,7 +161,7 @@ def nothing_to_time(field: Field) -> ModelError:
     kept: dict[str, list[str]] = {}
     for contender, reason in field.refused.items():
         kept.setdefault(reason, []).append(str(contender))
-    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in kept.items())
+    reasons = "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in kept.items())
     return ModelError("precision", f"nothing to time: {reasons or 'no runtime that is installed takes it'}")
 
 

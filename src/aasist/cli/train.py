@@ -144,9 +144,10 @@ def recipe_of(
     else:
         base = with_changes(recipe_of_run(folder), {"run.steps": None})
     asked = changed(base, named, changes, with_changes)
-    if resume and folder is not None and asked.teachers.wanted and not (asked.teachers.models or asked.teachers.scores):
-        was = recipe_of_run(folder).teachers
-        asked = with_changes(asked, {"teachers.models": was.models, "teachers.scores": was.scores})
+    if resume and folder is not None and asked.teachers.wanted:
+        was, now = recipe_of_run(folder).teachers, asked.teachers
+        kept = {"teachers.models": now.models or was.models, "teachers.scores": now.scores or was.scores}
+        asked = with_changes(asked, kept)
     return asked
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4_096)
 def counted_as(host: str | None) -> str:
     """A whole /64 of IPv6 is one address: it is given to one."""
     try:

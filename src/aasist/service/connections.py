@@ -53,12 +53,16 @@ class Connection(H11Protocol):
         """Were it closed with some of a request unread, the kernel would reset it, and the client never read the answer."""
         self.connections.discard(self)
         self.transport.write(answer)
-        if len(self.turned_away) >= MOST_LINGERING or self._of_this_address(self.turned_away) >= MOST_LINGERING_EACH:
+        if len(self.turned_away) >= MOST_LINGERING or self._of_this_address(self.turned_away) >= self._most_lingering():
             self.transport.close()
             return
         self.turned_away.add(self)
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def _most_lingering(self) -> int:
+        """Of one address; where one may have all connections, it is a proxy's, behind which are many."""
+        return MOST_LINGERING if self.max_connections_each >= self.max_connections else MOST_LINGERING_EACH
 
     def _of_this_address(self, connections: Iterable[object]) -> int:
         """How many of them, of those that became WebSockets as well, are of this one's address."""

@@ -33,8 +33,8 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 
 HTTP, WEBSOCKET = "http", "websocket"
 ANSWERING = ("http.response.start", "websocket.http.response.start")
-METHODS = ("GET", "HEAD", "OPTIONS", *UNSAFE, WEBSOCKET)
-"""What figures and log tell apart."""
+KNOWN = {HTTP: ("GET", "HEAD", "OPTIONS", *UNSAFE), WEBSOCKET: (WEBSOCKET,)}
+"""Methods that figures and log tell apart, and what a WebSocket has in the place of one."""
 
 
 class Guards:
@@ -44,16 +44,12 @@ class Guards:
         self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in (HTTP, WEBSOCKET):
+        if scope["type"] in (HTTP, WEBSOCKET):
+            await self._answered(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        refusal = self._refused(scope)
-        if scope["type"] == WEBSOCKET and refusal is None:
-            await self._app(scope, receive, send)  # it says itself how it went: it has no status
-        else:  # a WebSocket that is refused is answered over HTTP, before the connection stands
-            await self._answered(scope, receive, send, refusal)
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send, refusal: Problem | None) -> None:
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.monotonic()
         request_id = secrets.token_hex(8)
         state: dict[str, Any] = {"status": None}
@@ -70,6 +66,7 @@ class Guards:
         level = "info"
         extra: dict[str, Any] = {}
         try:
+            refusal = self._refused(scope)
             if refusal is None:
                 await self._app(scope, receive, sending)
             else:
@@ -78,19 +75,24 @@ class Guards:
         except ClientDisconnect:
             extra = {"gone": True}
         except Exception as error:
+            if scope["type"] == WEBSOCKET:
+                raise
             level, extra = "error", {"error": type(error).__name__}
             LOG.exception("failed", extra={"request": request_id})
             if state["status"] is None:
                 said = f"the service failed on this request; its log has it as {request_id}"
                 await answer(500, "internal", said)(scope, receive, sending)
-        self._note(scope, state["status"] or 499, time.monotonic() - begun, request_id, level, extra)
+        # A WebSocket has a status where it is refused by an HTTP answer, before the connection stands; else it says itself how
+        # it went.
+        if scope["type"] == HTTP or state["status"] is not None:
+            self._note(scope, state["status"] or 499, time.monotonic() - begun, request_id, level, extra)
 
     def _note(
         self, scope: Scope, status: int, seconds: float, request_id: str, level: str, extra: dict[str, Any]
     ) -> None:
         route = scope["route"].path if "route" in scope else "unmatched"
-        method = scope.get("method", WEBSOCKET)
-        method = method if method in METHODS else "other"
+        method = scope["method"] if scope["type"] == HTTP else WEBSOCKET
+        method = method if method in KNOWN[scope["type"]] else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         state = scope.get("state", {})

@@ -96,7 +96,7 @@ class Conversation:
             try:
                 self._principal = await authenticate(self._socket, SCOPE)
             except Problem as problem:
-                self._service.metrics.refused.labels(problem.code).inc()
+                self._socket.state.problem = problem
                 await self._socket.send_denial_response(answer_to(problem))
                 return False
         await self._socket.accept()

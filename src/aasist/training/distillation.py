@@ -75,9 +75,8 @@ class Teaching:
 
 
 class Distillation:
-    """Teachers, and what they add to the loss of a batch. Nothing of it is trained: models among them are frozen, and score files
-    said what they say before.
-    """
+    """Teachers, and what they add to the loss of a batch. Nothing of it is trained: models among them are frozen, and what
+    score files say was said before."""
 
     def __init__(self, keys: Teaching, teachers: tuple[Teacher, ...]) -> None:
         """Raises `RecipeError` for weights that do not fit, and for a hint that no teacher can give."""
@@ -87,7 +86,7 @@ class Distillation:
         """Width of the readout of each teacher that gives a hint."""
         if keys.hint_weight and not self.hint_widths:
             raise RecipeError(
-                "teachers.hint_weight wants a teacher that is a checkpoint: an ONNX file shows no readout"
+                "teachers.hint_weight wants a teacher that is a checkpoint: ONNX files and score files show no readout"
             )
 
     def loss(

@@ -96,7 +96,7 @@ class Training:
                 "lower batch or optimiser.accumulate",
             )
         self.horizon = recipe.epochs * self.steps_an_epoch
-        self.told = read_told(recipe.teachers.scores, self.train)
+        self.told = read_told(recipe.teachers.scores, self.train, self.dev)
         table = as_table(self.told, selected.train, len(selected.trials)) if self.told else None
         self.preparation = Preparation(recipe, self.train, ranks.device, table)
         self.guard = MemoryGuard(recipe.loading.memory_bytes)

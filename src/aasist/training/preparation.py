@@ -31,7 +31,9 @@ class Preparation:
     """Batch -> `Ready`. Each row's draws are a function of the seed, the epoch and the row's own draw."""
 
     def __init__(self, recipe: Recipe, train: Trials, device: torch.device, told: Tensor | None = None) -> None:
-        """``train``: the trials of training; ``told`` (N, files): what score files say of all trials of the run. Raises `AasistError` for noise that cannot be read, and for augmentation that
+        """``train``: the trials of training; ``told`` (N, files): what score files say of all trials of the run.
+
+        Raises `AasistError` for noise that cannot be read, and for augmentation that
         this installation or the noise given does not allow."""
         self._recipe, self._device, self._told = recipe, device, told
         self._bands = recipe.model.resolved().bands

@@ -120,7 +120,10 @@ def _begun(training: Training, *, resume: bool) -> bytes | None:
         data["encoder"] = vars(encoder.facts)
     if teachers := training.teachers:
         files = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in teachers]
-        data["teachers"] = {"sha256": sha256_of([teacher.sha256 for teacher in teachers]), "models": files}
+        models = len(files) - len(training.told)
+        scores = {"scores": files[models:]} if training.told else {}
+        sha256 = sha256_of([teacher.sha256 for teacher in teachers])
+        data["teachers"] = {"sha256": sha256, "models": files[:models]} | scores
     facts = environment(recipe, data, precision=recipe.precision, device=str(ranks.device), world=ranks.world)
     if not resume:
         run.begin(recipe, facts)

@@ -7,7 +7,7 @@ from starlette.websockets import WebSocket
 
 from aasist.service.dialects import Plain
 from aasist.service.live import Conversation
-from aasist.service.problems import answer
+from aasist.service.problems import Problem, answer_to
 from aasist.service.telephony import Twilio
 
 router = APIRouter()
@@ -29,4 +29,5 @@ async def twilio(socket: WebSocket) -> None:
 async def elsewhere(socket: WebSocket) -> None:
     """No stream: said in words, by an HTTP answer, before the connection stands."""
     said = "there is no WebSocket at this address; there are /v1/stream and /v1/stream/twilio"
-    await socket.send_denial_response(answer(404, "not_found", said))
+    socket.state.problem = problem = Problem(404, "not_found", said)
+    await socket.send_denial_response(answer_to(problem))
