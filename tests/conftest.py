@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -155,11 +156,16 @@ def small_notes() -> ModelNotes:
 
 @pytest.fixture(scope="session")
 def small_onnx(small_model: Aasist, small_notes: ModelNotes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model as a file of ours. Made once: an export takes half a minute whatever the size."""
+    """The small model as a file of ours. Made once, for all workers: an export takes half a minute whatever the size."""
     from aasist.export.onnx import export
 
-    path = tmp_path_factory.mktemp("small") / "small.onnx"
-    assert export(small_model, path, small_notes) <= 1e-4
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    path = folder / "shared-small.onnx"
+    with open(folder / "shared-small.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            assert export(small_model, path, small_notes) <= 1e-4
     return path
 
 
