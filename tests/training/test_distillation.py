@@ -404,7 +404,7 @@ def test_score_files_that_do_not_fit_are_refused_by_name(mini: Path, scores: Pat
     both.write_text(
         "\n".join([header, first, second, *rest, first.replace(first.split("\t")[0], str(dev.ids[0]))]) + "\n"
     )
-    with pytest.raises(RecipeError, match="1 of .* scores are of trials that .* does not have"):
+    with pytest.raises(RecipeError, match=r"1 of .* scores are of trials that .* does not have"):
         read_told([str(both)], train)
     (told,) = read_told([str(both)], train, dev)
     assert len(told.log_odds) == len(train)
