@@ -7,6 +7,8 @@ verdict.label, verdict.score, verdict.segments
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from aasist.errors import AasistError, AudioError, MissingExtra, ModelError
@@ -37,6 +39,13 @@ _ROOMS = {
     "StreamDetector": "aasist.runtime.stream",
     "Verdict": "aasist.runtime.verdict",
 }
+
+
+# From 1.29 on ONNX Runtime reports to its makers what models are loaded and how they run, unless it is told not to before it
+# is imported. What somebody judges, and that they do, is nobody's business.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+if "onnxruntime" in sys.modules:
+    sys.modules["onnxruntime"].disable_telemetry_events()
 
 
 def __getattr__(name: str) -> Any:
