@@ -78,8 +78,9 @@ def confine() -> bool:
 
 def readable() -> Iterable[str]:
     """Files, and folders with all that is in them: Python, its packages, the system's libraries, and facts of this process."""
-    packages = [path for path in (*sys.path, *site.getsitepackages(), sysconfig.get_path("stdlib")) if path]
-    return dict.fromkeys((*packages, *LIBRARIES, *ABOUT_ITSELF))
+    packages = (*sys.path, *site.getsitepackages(), sysconfig.get_path("stdlib"))
+    own = (f"{sys.prefix}/lib", f"{sys.base_prefix}/lib", *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
+    return dict.fromkeys(path for path in (*packages, *own, *LIBRARIES, *ABOUT_ITSELF) if path)
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: str) -> None:

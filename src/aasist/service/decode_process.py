@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from aasist.errors import AudioError
 from aasist.service import frames
+from aasist.service.logs import LOG
 
 BOOT_SECONDS = 120.0
 """For a new process to be ready; a machine that is short of everything takes long."""
@@ -33,6 +34,9 @@ class Given(Exception):
 
 class DecodeProcess:
     """One process. All methods are called by one thread at a time."""
+
+    _said: ClassVar[bool] = False
+    """Whether the log has it that they are not confined."""
 
     def __init__(self, memory_bytes: int) -> None:
         """Raises ``OSError`` where the machine has no room for another process or file."""
@@ -66,8 +70,18 @@ class DecodeProcess:
         if not self._ready:
             header, _ = self._frame(Patience(BOOT_SECONDS, stop), 0)
             self._ready = header.get("kind") == "ready"
+            self._say_once(confined=header.get("confined") is True)
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         frames.send(self._sock, task, file=file.fileno())
+
+    @classmethod
+    def _say_once(cls, *, confined: bool) -> None:
+        if not confined and not cls._said:
+            cls._said = True
+            reason = (
+                "this kernel has no Landlock, or does not let it be used; docs/security.md says what that leaves open"
+            )
+            LOG.warning("decoders are limited, but not confined", extra={"reason": reason})
 
     def next(self, patience: Patience, max_payload: int) -> tuple[dict[str, Any], bytes]:
         """What it says next."""
