@@ -95,7 +95,7 @@ def test_it_connects_to_nobody_executes_nothing_and_signals_nobody() -> None:
         )
     del found["held"]
     # Older kernels let TCP (before 6.7) and signals (before 6.12) be.
-    free = {name for name, since in (("connect", (6, 7)), ("listen", (6, 7)), ("signal", (6, 12))) if RELEASE < since}
+    free = {name for name, since in (("connect", (6, 7)), ("listen", (6, 7)), ("signal", (6, 12))) if since > RELEASE}
     assert {name: what for name, what in found.items() if name not in free} == {
         name: "PermissionError" for name in ("connect", "listen", "execute", "signal") if name not in free
     }
