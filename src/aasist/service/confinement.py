@@ -78,7 +78,8 @@ def confine() -> bool:
 
 def readable() -> Iterable[str]:
     """Files, and folders with all that is in them: Python, its packages, the system's libraries, and facts of this process."""
-    packages = (*sys.path, *site.getsitepackages(), sysconfig.get_path("stdlib"))
+    # Our own besides: where it is installed to be edited, it may lie beneath none of these.
+    packages = (*sys.path, *site.getsitepackages(), sysconfig.get_path("stdlib"), str(Path(__file__).parents[1]))
     own = (f"{sys.prefix}/lib", f"{sys.base_prefix}/lib", *os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
     return dict.fromkeys(path for path in (*packages, *own, *LIBRARIES, *ABOUT_ITSELF) if path)
 
