@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from aasist.cli import aasist
 from aasist.errors import AasistError
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
 

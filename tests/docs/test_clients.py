@@ -18,10 +18,10 @@ import soxr
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
-from aasist.service.telephony import Parameters
+from aasist.service.stream.telephony import Parameters
 
 from ..service.live import Live
 

@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 
 from playwright.sync_api import Error, Page, Route, expect
 
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 
 from .conftest import HUMAN, MIXED, SPOOF, until
 

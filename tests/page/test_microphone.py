@@ -11,7 +11,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 
 from playwright.sync_api import expect
 
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 
 from .conftest import until
 

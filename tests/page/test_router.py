@@ -12,7 +12,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from aasist.service.guards import Guards
+from aasist.service.entry.guards import Guards
 from aasist.service.metrics import Metrics
 from aasist.service.page import BUILT, FACTS, page_router
 from aasist.service.settings import Settings

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from aasist.service.admission import ACCOUNTS, Admission
-from aasist.service.keys import Limits, Principal
-from aasist.service.likeness import Likeness
+from aasist.service.entry.admission import ACCOUNTS, Admission
+from aasist.service.entry.keys import Limits, Principal
+from aasist.service.entry.likeness import Likeness
 from aasist.service.problems import Problem
 from aasist.service.settings import Settings
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 from aasist.service.settings import Settings
 
 from .conftest import wav

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from aasist.service import decode_process
-from aasist.service.decoders import Decoders
+from aasist.service.decode import process
+from aasist.service.decode.decoders import Decoders
 
 from ..audio.signals import encoded, sine, written
 from .test_decoders import MEMORY, hear, kill
@@ -30,7 +30,7 @@ def confined(code: str, *arguments: str) -> dict[str, object]:
         """
         import json, os, sys
         held = open(sys.argv[1], "rb")
-        from aasist.service.confinement import confine
+        from aasist.service.decode.confinement import confine
         assert len(os.listdir("/proc/self/task")) == 1
         found = {}
         def tried(name, action):
@@ -167,8 +167,8 @@ def test_a_decoder_of_the_service_is_confined_in_all_its_threads() -> None:
 
 def test_where_it_cannot_be_confined_the_log_says_so_once(monkeypatch, caplog) -> None:
     logging.getLogger("aasist.service").propagate = True
-    monkeypatch.setattr(decode_process.DecodeProcess, "_said", False)
-    monkeypatch.setattr(decode_process.DecodeProcess, "_say_once", classmethod(said_not_confined))
+    monkeypatch.setattr(process.DecodeProcess, "_said", False)
+    monkeypatch.setattr(process.DecodeProcess, "_say_once", classmethod(said_not_confined))
     decoders = Decoders(1, memory_bytes=MEMORY)
     try:
         for _ in range(2):
@@ -180,7 +180,7 @@ def test_where_it_cannot_be_confined_the_log_says_so_once(monkeypatch, caplog) -
     assert "Landlock" in line.reason
 
 
-SAY_ONCE = decode_process.DecodeProcess._say_once.__func__
+SAY_ONCE = process.DecodeProcess._say_once.__func__
 
 
 def said_not_confined(cls, *, confined: bool) -> None:

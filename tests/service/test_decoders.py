@@ -17,10 +17,10 @@ import pytest
 from aasist.audio.listen import Listener
 from aasist.audio.read import open_audio
 from aasist.errors import AudioError
-from aasist.service import decoders as module
-from aasist.service import frames, said
-from aasist.service.decode_process import Given
-from aasist.service.decoders import Decoders
+from aasist.service.decode import decoders as module
+from aasist.service.decode import frames, said
+from aasist.service.decode.decoders import Decoders
+from aasist.service.decode.process import Given
 from aasist.service.problems import Problem
 
 from .conftest import wav

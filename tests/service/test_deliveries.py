@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from aasist.service.app import create_app
 from aasist.service.deliveries import MOST_OF_A_KEY, MOST_TO_A_RECEIVER, WORKERS
-from aasist.service.keys import new_key
-from aasist.service.notices import CLOSE_SECONDS
+from aasist.service.entry.keys import new_key
+from aasist.service.stream.notices import CLOSE_SECONDS
 
 from .conftest import HERE
 from .test_detect import form

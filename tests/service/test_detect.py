@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aasist import Detector
-from aasist.service.keys import Principal
+from aasist.service.entry.keys import Principal
 from aasist.service.problems import Problem
 from aasist.service.routes.detect import VERDICT_HEADER
 
@@ -176,7 +176,7 @@ def test_too_long_is_413(serving, speech):
 
 
 def test_a_key_sees_what_it_may(serving, speech):
-    from aasist.service.keys import new_key
+    from aasist.service.entry.keys import new_key
 
     client = serving()
     answers = {}

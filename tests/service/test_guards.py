@@ -9,8 +9,8 @@ import re
 import pytest
 from starlette.testclient import WebSocketDenialResponse
 
-from aasist.service.guards import SECURITY_HEADERS
-from aasist.service.keys import new_key
+from aasist.service.entry.guards import SECURITY_HEADERS
+from aasist.service.entry.keys import new_key
 from aasist.service.logs import JsonLines
 
 from .test_detect import form, problem

@@ -8,7 +8,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.jobstore import StoredJob
 from aasist.service.store.store import Store

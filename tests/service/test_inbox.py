@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aasist.service.dialects import Audio
-from aasist.service.inbox import MOST_PIECES, Inbox
+from aasist.service.stream.dialects import Audio
+from aasist.service.stream.inbox import MOST_PIECES, Inbox
 
 
 def test_who_puts_waits_while_there_is_no_room():

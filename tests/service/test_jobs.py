@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from aasist.errors import AudioError
+from aasist.service.entry.keys import new_key
 from aasist.service.jobs import ORPHAN_SECONDS
 from aasist.service.judge import Given, Judge
-from aasist.service.keys import new_key
 
 from .test_detect import form, problem
 from .test_webhooks import receiver
@@ -268,7 +268,7 @@ def test_audio_that_a_kill_left_behind_is_deleted_and_that_of_open_jobs_is_not(c
 
 @pytest.mark.parametrize("by_form", [True, False])
 def test_when_it_ends_the_webhook_is_told(client, speech, by_form):
-    from aasist.service.keys import webhook_secret
+    from aasist.service.entry.keys import webhook_secret
 
     with receiver() as (url, seen):
         given = {"data": {"webhook_url": f"{url}/hook"}} if by_form else {"params": {"webhook_url": f"{url}/hook"}}

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from aasist.errors import AudioError
 from aasist.service import background, jobs
+from aasist.service.entry.keys import new_key
 from aasist.service.judge import Judge
-from aasist.service.keys import new_key
 from aasist.service.problems import Problem
 
 from .test_detect import form, problem

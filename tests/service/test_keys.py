@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from aasist.errors import AasistError
-from aasist.service import keys
-from aasist.service.keys import Doorkeeper, Limits, new_key, webhook_secret
+from aasist.service.entry import keys
+from aasist.service.entry.keys import Doorkeeper, Limits, new_key, webhook_secret
 from aasist.service.problems import Problem
 from aasist.service.store.database import connect
 from aasist.service.store.keystore import KeyStore

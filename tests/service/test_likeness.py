@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from aasist.service.likeness import bits_of, near
+from aasist.service.entry.likeness import bits_of, near
 
 from ..conftest import ROOT
 

@@ -21,7 +21,7 @@ import pytest
 import sqlalchemy as sa
 
 from aasist.errors import AasistError
-from aasist.service.connections import LINGER_SECONDS, MOST_LINGERING_EACH
+from aasist.service.entry.connections import LINGER_SECONDS, MOST_LINGERING_EACH
 from aasist.service.server import serve
 from aasist.service.settings import Settings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from aasist.service import probes
-from aasist.service.likeness import Likeness, packed, unpacked
-from aasist.service.probes import KEPT_EACH, Asked, Probes
+from aasist.service.entry import probes
+from aasist.service.entry.likeness import Likeness, packed, unpacked
+from aasist.service.entry.probes import KEPT_EACH, Asked, Probes
 
 
 def likeness(seed: int, flipped: int = 0, windows: int = 1) -> Likeness:

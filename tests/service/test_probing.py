@@ -89,7 +89,7 @@ def test_what_follows_another_beginning_is_not_noticed(serving, samples):
 
 
 def test_jobs_are_counted_with_the_rest(serving, settings, samples):
-    from aasist.service.keys import new_key
+    from aasist.service.entry.keys import new_key
 
     client = serving(settings(probe_limit=LIMIT, host="0.0.0.0", allowed_hosts=("127.0.0.1",)))
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.engine import make_url
 
 from aasist.errors import AasistError
-from aasist.service.keys import new_key
+from aasist.service.entry.keys import new_key
 from aasist.service.settings import Settings
 from aasist.service.store.database import config, connect, migrate
 from aasist.service.store.jobstore import JobStore, NoRoom, Room, StoredJob

@@ -22,9 +22,9 @@ from aasist.audio.pcm import PcmDecoder
 from aasist.runtime.detector import Detector
 from aasist.runtime.stream import StreamDetector
 from aasist.service.app import create_app
-from aasist.service.dialects import Plain
-from aasist.service.keys import new_key
-from aasist.service.live import Conversation
+from aasist.service.entry.keys import new_key
+from aasist.service.stream.dialects import Plain
+from aasist.service.stream.live import Conversation
 
 from .talking import FINISH, PCM16, URL, cut, talk
 
@@ -227,8 +227,8 @@ def test_beyond_this_machine_a_key_is_needed_in_the_header_or_the_first_message(
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])
 def test_a_key_that_ends_ends_its_streams(serving: Serving, pcm16, monkeypatch, end):
-    monkeypatch.setattr("aasist.service.live.RECHECK_SECONDS", 0.1)
-    monkeypatch.setattr("aasist.service.keys.CACHE_SECONDS", 0.1)
+    monkeypatch.setattr("aasist.service.stream.live.RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("aasist.service.entry.keys.CACHE_SECONDS", 0.1)
     client = serving(**OPEN)
     key = key_of(client, expires_at=time.time() + 2 if end == "expired" else None)
     with client.websocket_connect(URL, headers={"authorization": f"Bearer {key}"}) as socket:
@@ -245,8 +245,8 @@ def test_a_key_that_ends_ends_its_streams(serving: Serving, pcm16, monkeypatch, 
 
 
 def test_a_database_that_is_away_puts_out_nobody_who_was_let_in(serving: Serving, pcm16, monkeypatch):
-    monkeypatch.setattr("aasist.service.live.RECHECK_SECONDS", 0.01)
-    monkeypatch.setattr("aasist.service.keys.CACHE_SECONDS", 0.01)
+    monkeypatch.setattr("aasist.service.stream.live.RECHECK_SECONDS", 0.01)
+    monkeypatch.setattr("aasist.service.entry.keys.CACHE_SECONDS", 0.01)
     client = serving(**OPEN)
     key = key_of(client)
     asked: list[str] = []
@@ -377,7 +377,7 @@ def test_what_breaks_inside_is_a_500_without_details(serving: Serving, pcm16, mo
     def broken(*_: object) -> None:
         raise RuntimeError("/srv/secret/path")
 
-    monkeypatch.setattr("aasist.service.streams.LiveStream.push", broken)
+    monkeypatch.setattr("aasist.service.stream.streams.LiveStream.push", broken)
     events, code = talk(client, cut(pcm16)[:1])
     error = error_of(events)
     assert (error["code"], code) == ("internal", 4500)

@@ -22,11 +22,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from aasist.audio.pcm import PcmDecoder
 from aasist.runtime.events import Change, Event
-from aasist.service.dialects import Audio, End
-from aasist.service.keys import webhook_secret
+from aasist.service.entry.keys import webhook_secret
 from aasist.service.problems import Problem
-from aasist.service.streams import LiveStream
-from aasist.service.telephony import Twilio
+from aasist.service.stream.dialects import Audio, End
+from aasist.service.stream.streams import LiveStream
+from aasist.service.stream.telephony import Twilio
 
 from .talking import talk
 
@@ -235,7 +235,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_a_webhook_is_told_of_the_verdict_signed_and_again_where_it_failed(client, mulaw, receiver, monkeypatch):
-    monkeypatch.setattr("aasist.service.notices.WAITS_SECONDS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr("aasist.service.stream.notices.WAITS_SECONDS", (0.0, 0.01, 0.01))
     messages = [start(webhook_url=receiver.url), *frames(mulaw), STOP]
     events, code = talk(client, map(json.dumps, messages), first=CONNECTED, url=URL)
     assert (events, code) == ([], 1000)
@@ -259,7 +259,7 @@ def test_a_change_is_told_before_the_call_is_over(client, mulaw, receiver, monke
         return [*push(stream, pieces), Change(1.0, 0.5, "spoof", 2.0, -2.0)]
 
     monkeypatch.setattr(LiveStream, "push", turning)
-    monkeypatch.setattr("aasist.service.notices.WAITS_SECONDS", (0.0, 0.01, 0.01))
+    monkeypatch.setattr("aasist.service.stream.notices.WAITS_SECONDS", (0.0, 0.01, 0.01))
     with client.websocket_connect(URL) as socket:
         for message in (CONNECTED, start(webhook_url=receiver.url), media(mulaw[:160])):
             socket.send_json(message)

@@ -105,7 +105,7 @@ def add(
     if days is not None and not math.isfinite(days):
         raise click.UsageError(f"--days must be a finite number, got {days}")
     found = settings()
-    from aasist.service.keys import DEFAULT_SCOPES, Limits, new_key, webhook_secret
+    from aasist.service.entry.keys import DEFAULT_SCOPES, Limits, new_key, webhook_secret
 
     key, stored = new_key(
         name,

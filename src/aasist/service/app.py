@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from aasist.errors import AasistError
 from aasist.service import problems, schemas
-from aasist.service.guards import Guards
+from aasist.service.entry.guards import Guards
 from aasist.service.logs import LOG
 from aasist.service.page import page_router
 from aasist.service.routes import detect, health, jobs, models, streams, verdicts

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from aasist.service.decode_process import Given
+from aasist.service.decode.process import Given
 from aasist.service.logs import LOG
 
 PAUSE_SECONDS = 1.0

@@ -15,8 +15,8 @@ import anyio.to_thread
 
 from aasist.service import webhooks
 from aasist.service.background import PAUSE_SECONDS, again_and_again, safely
+from aasist.service.entry.keys import webhook_secret
 from aasist.service.jobs import job_values
-from aasist.service.keys import webhook_secret
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
 from aasist.service.settings import Settings

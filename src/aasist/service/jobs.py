@@ -17,11 +17,11 @@ import anyio.to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from aasist.errors import AasistError, AudioError
-from aasist.service.admission import Admission
 from aasist.service.background import LASTING, again_and_again, patiently, safely
 from aasist.service.coarse import coarsened
+from aasist.service.entry.admission import Admission
+from aasist.service.entry.keys import Principal
 from aasist.service.judge import Bounds, Given, Judge, Judged
-from aasist.service.keys import Principal
 from aasist.service.ledger import Ledger
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics

@@ -18,9 +18,9 @@ from aasist.runtime.pipeline import Pipeline, judge_of
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Verdict
 from aasist.service.batcher import Batcher
-from aasist.service.decode_process import Given
-from aasist.service.decoders import Decoders, RemoteListener
-from aasist.service.likeness import Comparing, Likeness
+from aasist.service.decode.decoders import Decoders, RemoteListener
+from aasist.service.decode.process import Given
+from aasist.service.entry.likeness import Comparing, Likeness
 from aasist.service.problems import busy
 from aasist.service.settings import Settings
 from aasist.session import SAMPLE_RATE

@@ -18,7 +18,7 @@ from aasist.errors import AasistError
 from aasist.runtime.models import open_model
 from aasist.runtime.pipeline import stages_of
 from aasist.service.app import create_app
-from aasist.service.connections import StreamConnection, limited
+from aasist.service.entry.connections import StreamConnection, limited
 from aasist.service.lifeline import end_with
 from aasist.service.logs import start_logging
 from aasist.service.metrics import SHARED

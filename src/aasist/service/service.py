@@ -11,21 +11,21 @@ from fastapi.security import HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from aasist.service.addresses import counted_as
-from aasist.service.admission import Admission
 from aasist.service.deliveries import Deliveries
+from aasist.service.entry.addresses import counted_as
+from aasist.service.entry.admission import Admission
+from aasist.service.entry.keys import Doorkeeper, Principal
 from aasist.service.jobs import Jobs
 from aasist.service.judge import Judge
-from aasist.service.keys import Doorkeeper, Principal
 from aasist.service.ledger import Ledger
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
-from aasist.service.notices import Notifier
 from aasist.service.parameters import refuse_unknown
 from aasist.service.problems import Problem, away
 from aasist.service.settings import Settings
 from aasist.service.store.store import Store
-from aasist.service.streams import Streams
+from aasist.service.stream.notices import Notifier
+from aasist.service.stream.streams import Streams
 
 
 class Service:

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 from aasist.errors import AudioError
 from aasist.service import schemas
 from aasist.service.coarse import coarsened
+from aasist.service.entry.keys import Principal
 from aasist.service.judge import Bounds
-from aasist.service.keys import Principal
 from aasist.service.parameters import flag
 from aasist.service.routes.answers import problems, recording
 from aasist.service.service import Admitted, Running

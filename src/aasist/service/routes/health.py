@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from aasist.service import schemas
-from aasist.service.keys import Principal
+from aasist.service.entry.keys import Principal
 from aasist.service.metrics import CONTENT_TYPE
 from aasist.service.problems import busy
 from aasist.service.routes.answers import problems

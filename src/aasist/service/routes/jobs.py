@@ -16,8 +16,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from aasist.service import schemas, webhooks
+from aasist.service.entry.keys import Principal
 from aasist.service.jobs import job_values
-from aasist.service.keys import Principal
 from aasist.service.parameters import flag
 from aasist.service.problems import Problem, busy
 from aasist.service.routes.answers import problems, recording

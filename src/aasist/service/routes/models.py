@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from aasist.runtime.detector import Detector
 from aasist.runtime.models import shipped
 from aasist.service import schemas
-from aasist.service.keys import Principal
+from aasist.service.entry.keys import Principal
 from aasist.service.routes.answers import problems
 from aasist.service.service import Admitted, Running
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.websockets import WebSocket
 
-from aasist.service.dialects import Plain
-from aasist.service.live import Conversation
 from aasist.service.problems import Problem, answer_to
-from aasist.service.telephony import Twilio
+from aasist.service.stream.dialects import Plain
+from aasist.service.stream.live import Conversation
+from aasist.service.stream.telephony import Twilio
 
 router = APIRouter()
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from aasist.service import schemas
 from aasist.service.coarse import coarsened
-from aasist.service.keys import Principal
+from aasist.service.entry.keys import Principal
 from aasist.service.problems import Problem
 from aasist.service.routes.answers import problems
 from aasist.service.service import Admitted, Running

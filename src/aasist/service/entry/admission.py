@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
-from aasist.service.keys import Principal
-from aasist.service.likeness import Likeness
-from aasist.service.probes import Asked, Probes
+from aasist.service.entry.keys import Principal
+from aasist.service.entry.likeness import Likeness
+from aasist.service.entry.probes import Asked, Probes
 from aasist.service.problems import Problem, busy
 from aasist.service.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from aasist.service.dialects import Audio
+from aasist.service.stream.dialects import Audio
 
 MOST_PIECES = 512
 """However small: ten seconds of a telephone's frames."""

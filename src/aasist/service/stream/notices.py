@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from aasist.service import webhooks
-from aasist.service.dialects import Opening
-from aasist.service.keys import Principal, webhook_secret
+from aasist.service.entry.keys import Principal, webhook_secret
 from aasist.service.logs import LOG
 from aasist.service.metrics import Metrics
 from aasist.service.settings import Settings
+from aasist.service.stream.dialects import Opening
 
 if TYPE_CHECKING:
     from aasist.service.service import Service

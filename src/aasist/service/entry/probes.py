@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from aasist.service.likeness import Likeness, near, packed, unpacked
+from aasist.service.entry.likeness import Likeness, near, packed, unpacked
 
 KEPT_EACH = 256
 """Recordings of one client that a new one is compared with."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, ClassVar
 
 from aasist.errors import AudioError
-from aasist.service import frames
+from aasist.service.decode import frames
 from aasist.service.logs import LOG
 
 BOOT_SECONDS = 120.0
@@ -49,7 +49,7 @@ class DecodeProcess:
         try:
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-P", "-m", "aasist.service.decode_worker", *numbers],
+                    [sys.executable, "-P", "-m", "aasist.service.decode.worker", *numbers],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aasist.service.dialects import MOST_KEY, Audio, End, Message, Opening, invalid, said, values_of
+from aasist.service.stream.dialects import MOST_KEY, Audio, End, Message, Opening, invalid, said, values_of
 
 FORMATS = {"audio/x-mulaw": ("mulaw", 1), "audio/x-alaw": ("alaw", 1), "audio/x-l16": ("pcm16", 2)}
 """Media type -> our encoding, and bytes a sample. Twilio sends the first; others offer the rest, L16 with the least byte first."""

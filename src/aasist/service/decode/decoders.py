@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 from aasist.audio.listen import Heard
 from aasist.audio.windows import Window
 from aasist.errors import AudioError, one_line
-from aasist.service import frames
-from aasist.service.decode_process import LOOK_SECONDS, DecodeProcess, Given, Patience, Stop
+from aasist.service.decode import frames
+from aasist.service.decode.process import LOOK_SECONDS, DecodeProcess, Given, Patience, Stop
+from aasist.service.decode.said import error_of, heard_of, window_of
 from aasist.service.logs import LOG
 from aasist.service.problems import Problem, busy
-from aasist.service.said import error_of, heard_of, window_of
 
 RETRY_SECONDS = 1.0
 """Between two attempts to start a process where the machine had no room for one."""

@@ -12,7 +12,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from aasist.service.addresses import counted_as
+from aasist.service.entry.addresses import counted_as
 from aasist.service.problems import MEDIA_TYPE, as_values
 
 LINGER_SECONDS = 2.0

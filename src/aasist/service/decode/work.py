@@ -15,7 +15,7 @@ from aasist.audio.listen import Listener
 from aasist.audio.read import ReadLimits, open_audio
 from aasist.audio.speech import speech_mask
 from aasist.errors import AudioError
-from aasist.service import frames
+from aasist.service.decode import frames
 
 MAX_FILES = 64
 

@@ -19,16 +19,16 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from aasist.errors import AasistError
 from aasist.runtime.events import Event, Final
 from aasist.service.coarse import coarsened_event
-from aasist.service.connections import STOPPING
-from aasist.service.dialects import Dialect, End, Message, Opening
-from aasist.service.inbox import Inbox
-from aasist.service.keys import CACHE_SECONDS, Principal
+from aasist.service.entry.connections import STOPPING
+from aasist.service.entry.keys import CACHE_SECONDS, Principal
 from aasist.service.logs import LOG
-from aasist.service.notices import Notices, notices_of
 from aasist.service.problems import Problem, answer_to, as_values, detail_of, retry_after_of, status_of
 from aasist.service.service import Service, address_of, authenticate, service_of
 from aasist.service.store.verdictstore import StoredVerdict
-from aasist.service.streams import LiveStream
+from aasist.service.stream.dialects import Dialect, End, Message, Opening
+from aasist.service.stream.inbox import Inbox
+from aasist.service.stream.notices import Notices, notices_of
+from aasist.service.stream.streams import LiveStream
 
 SCOPE = "stream"
 INBOX_FRAMES = 4

@@ -15,9 +15,9 @@ from aasist.runtime.events import Event, Final, WindowScored
 from aasist.runtime.stream import StreamDetector
 from aasist.runtime.threads import available_threads
 from aasist.runtime.verdict import Note
-from aasist.service.dialects import Audio, Opening
-from aasist.service.likeness import COMPARED_WINDOWS, Comparing, Likeness
+from aasist.service.entry.likeness import COMPARED_WINDOWS, Comparing, Likeness
 from aasist.service.settings import Settings
+from aasist.service.stream.dialects import Audio, Opening
 from aasist.session import Float32, Session
 
 T = TypeVar("T")
