@@ -44,7 +44,7 @@ def test_a_key_is_printed_once_and_listed_without_its_secret(state):
     assert re.fullmatch(r"aasist_[0-9a-f]{12}_[\w-]{43}", key)
     listed = invoke("keys", "list")
     row = json.loads(invoke("keys", "list", "--json").stdout)
-    assert "my app" in listed.stdout
+    assert "my app: detect; label, 1 streams, until " in listed.stdout
     assert (row["id"], row["state"], row["scopes"], row["detail"], row["streams"]) == (
         key.split("_")[1], "active", ["detect"], "label", 1,
     )  # fmt: skip
@@ -62,6 +62,16 @@ def test_a_key_is_revoked_by_its_name_or_as_it_is(whole):
     assert json.loads(invoke("keys", "list", "--json").stdout)["state"] == "revoked"
 
 
+def test_what_webhooks_are_signed_with_is_told_again_and_without_a_key_too(capfd):
+    made = invoke("keys", "add", "app")
+    own, nobodys = (invoke("keys", "webhook-secret", *key).stdout.strip() for key in ((made.stdout.strip(),), ()))
+    assert made.stderr.rstrip().endswith(f"signed with {own}")
+    assert re.fullmatch("[0-9a-f]{64}", nobodys)
+    assert own != nobodys
+    assert run(["serve", "keys", "webhook-secret", "nobody"]) == 1
+    assert "no key 'nobody'" in capfd.readouterr().err
+
+
 def test_what_cannot_be_revoked_is_said_in_one_line(capfd):
     assert run(["serve", "keys", "revoke", "nobody"]) == 1
     assert "no key 'nobody' that could be revoked" in capfd.readouterr().err
@@ -75,6 +85,7 @@ def test_what_cannot_be_revoked_is_said_in_one_line(capfd):
         (["keys", "add", "x", "--days", "nan"], "finite"),
         (["--show-settings", "keys", "list"], "exclude each other"),
         (["keys", "add"], "NAME"),
+        (["--model", "nosuch"], "no such model: 'nosuch'"),
     ],
 )
 def test_wrong_usage_is_2(arguments, said):

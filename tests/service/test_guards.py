@@ -125,6 +125,13 @@ def test_many_headers_are_refused(client):
     problem(client.get("/healthz", headers={f"X-{n}": "y" for n in range(200)}), 431, "too_many_headers")
 
 
+def test_so_are_few_that_are_long(client):
+    for headers in ({"X-Long": "y" * 33_000}, {f"X-{n}": "y" * 1_300 for n in range(30)}):
+        said = problem(client.get("/healthz", headers=headers), 431, "too_many_headers")["detail"]
+        assert "32,768 may be" in said
+    assert client.get("/healthz", headers={"X-Long": "y" * 31_000}).status_code == 200
+
+
 @pytest.fixture
 def guarded(serving):
     """A service that others could reach, and makes of keys."""

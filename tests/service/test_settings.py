@@ -61,7 +61,15 @@ def test_what_makes_no_sense_is_refused_by_name(file, text, said):
     assert caught.value.code == "settings"
 
 
-@pytest.mark.parametrize("text", ['secret = "hunter2"', 'database = "mysql://me:hunter2@h/n"', 'secrt = "hunter2"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'secret = "hunter2"',
+        'database = "mysql://me:hunter2@h/n"',
+        'database = "postgresql://me:hunter2@h:x/n"',
+        'secrt = "hunter2"',
+    ],
+)
 def test_a_secret_is_not_told_in_the_error_either(file, text):
     file.write_text(text)
     with pytest.raises(AasistError) as caught:
@@ -99,6 +107,11 @@ def test_what_is_wrong_is_told_where_it_stands(file, monkeypatch):
         ("AASIST_ALLOWED_HOSTS", "https://x.com", "'https://x.com' is no host"),
         ("AASIST_ALLOWED_HOSTS", "*", "is no host"),
         ("AASIST_STATE_DIR", "", "must name a folder"),
+        ("AASIST_HOST", "not_a_host!", "'not_a_host!' is no host"),
+        ("AASIST_HOST", "", "'' is no host"),
+        ("AASIST_HOST", "http://127.0.0.1", "is no host"),
+        ("AASIST_DATABASE", "postgresql://u:p@h:abc/x", "its port must be a number"),
+        ("AASIST_DATABASE", "postgresql://u:p@h:99999/x", "its port must be a number"),
         ("AASIST_RUNTIME", "foo", "got 'foo'"),
     ],
 )
@@ -181,3 +194,8 @@ def test_keys_are_asked_for_wherever_others_can_reach_it(host, insecure, asked):
     assert Settings(host=host, insecure=insecure).keys_required is asked
     if not insecure:
         assert Settings(host=host, require_keys=True).keys_required
+
+
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::", "[::1]", "192.0.2.1", "box.lan"])
+def test_hosts_of_every_kind_can_be_listened_on(host):
+    assert read_settings(host=host).host == host

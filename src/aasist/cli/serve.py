@@ -57,14 +57,14 @@ def serve(file: Path | None, show_settings: bool, **given: Any) -> None:
     try:
         run(settings, say=lambda line: click.echo(f"aasist serve: {line}", err=True))
     except AasistError as error:
-        if error.code == "no_key":
+        if error.code in ("no_key", "unknown_model"):
             raise click.UsageError(error.message) from error
         raise
 
 
 @serve.group()
 def keys() -> None:
-    """API keys: make, list, revoke."""
+    """API keys: make, list, revoke; and what webhooks are signed with."""
 
 
 @keys.command()
@@ -131,17 +131,36 @@ def list_keys(settings: Callable[[], Settings], as_json: bool) -> None:
         click.echo(json.dumps(_values(key, now)) if as_json else _row(key, now))
 
 
+@keys.command("webhook-secret")
+@click.argument("key_id", metavar="[ID]", required=False)
+@click.pass_obj
+def tell_webhook_secret(settings: Callable[[], Settings], key_id: str | None) -> None:
+    """Print what webhooks of the key ID are signed with; without one, those of jobs that came without a key."""
+    from aasist.service.entry.keys import webhook_secret
+
+    store = _store(settings())
+    identity = None if key_id is None else _identity(key_id)
+    if identity is not None and identity not in {key.id for key in store.keys.all()}:
+        raise AasistError("unknown_key", f"no key {identity!r}; aasist serve keys list shows them")
+    click.echo(webhook_secret(store.secret, identity))
+
+
 @keys.command()
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
 def revoke(settings: Callable[[], Settings], key_id: str) -> None:
     """Revoke the key ID (the part between the underscores, or the whole key). It is refused within five seconds."""
-    identity = key_id.split("_")[1] if key_id.count("_") > 1 else key_id
+    identity = _identity(key_id)
     if not _store(settings()).keys.revoke(identity):
         raise AasistError(
             "unknown_key", f"no key {identity!r} that could be revoked; aasist serve keys list shows them"
         )
     click.echo(f"revoked {identity}")
+
+
+def _identity(key: str) -> str:
+    """The part between the underscores, of a whole key too."""
+    return key.split("_")[1] if key.count("_") > 1 else key
 
 
 def _settings(file: Path | None, given: dict[str, Any]) -> Settings:
@@ -181,4 +200,10 @@ def _values(key: StoredKey, now: float) -> dict[str, Any]:
 
 def _row(key: StoredKey, now: float) -> str:
     until = f", until {moment(key.expires_at, 'seconds')}" if key.expires_at is not None else ""
-    return f"{key.id}  {key.state(now):8} {key.name}: {key.scopes}; {key.detail}{until}"
+    own = {
+        "requests a minute": key.requests_per_minute,
+        "seconds of audio an hour": key.audio_seconds_per_hour,
+        "streams": key.streams,
+    }
+    limits = "".join(f", {value:g} {what}" for what, value in own.items() if value is not None)
+    return f"{key.id}  {key.state(now):8} {key.name}: {key.scopes}; {key.detail}{limits}{until}"

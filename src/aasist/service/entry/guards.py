@@ -118,6 +118,10 @@ class Guards:
         """Why a request goes no further."""
         if len(scope["headers"]) > self._settings.max_headers:
             return Problem(431, "too_many_headers", f"more than {self._settings.max_headers} headers")
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > self._settings.header_bytes:  # the server below bounds only what comes without an end
+            said = f"{size:,} bytes of headers, and {self._settings.header_bytes:,} may be"
+            return Problem(431, "too_many_headers", said)
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
