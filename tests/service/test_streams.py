@@ -394,7 +394,9 @@ def test_how_streams_ended_is_counted(serving: Serving, pcm16):
         socket.send_bytes(pcm16[:1_001])
         socket.close(1000)
         until = time.monotonic() + 10
-        while 'outcome="vanished"' not in (text := client.get("/metrics").text) and time.monotonic() < until:
+        # Gauges are taken before counters are written, and the stream may end in between: both are waited for.
+        ended = ('outcome="vanished"', "\naasist_streams 0.0\n")
+        while not all(line in (text := client.get("/metrics").text) for line in ended) and time.monotonic() < until:
             time.sleep(0.01)
     for outcome in ("finished", "refused", "vanished"):
         assert f'aasist_streams_ended_total{{outcome="{outcome}"}} 1.0' in text
