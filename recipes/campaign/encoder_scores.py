@@ -4,11 +4,12 @@
         [--layers 1 2 3 4] [--features FOLDER] [--folds 5] [--weight-decay 1] [--seeds 1] [--jobs 2]
 
 ENCODER is the folder of a speech encoder. Of each recording's first 4.04 s (a teacher says the same of all that the student
-hears of it): mean and deviation over time of the frames of
-each layer, scaled by those of training; one linear layer (AdamW, 400 steps over all), classes of equal weight and within
-them sources by the square root of their trials. The score of a trial is by the layers that were fitted without its source
-(of all ``--folds``, and the mean of ``--seeds``), so that it tells how it sounds and not that it was learnt; an affine map makes log-odds of it.
-Features are kept in FOLDER, where a later call finds them. Prints the EER on dev, by what all of training gives.
+hears of it): mean and deviation over time of the frames of each layer, scaled by those of training; one linear layer (AdamW,
+400 steps over all), classes of equal weight and within them sources by the square root of their trials. The score of a trial
+is by the layers that were fitted without its source (of all ``--folds``, and the mean of ``--seeds``), so that it tells how it
+sounds and not that it was learnt; an affine map makes log-odds of it. Where bona fide trials then score no higher than spoofs,
+as they may where sources differ most by their channel, there is nothing to teach and nothing is written. Features are kept in
+FOLDER, where a later call finds them. Prints the EER on dev, by what all of training gives.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import torch
 from torch.nn import functional
 
 from aasist.cli.progress import Bar
+from aasist.errors import AasistError
 from aasist.evaluation.calibration import fit_affine
 from aasist.evaluation.det import eer
-from aasist.model.speech_encoder import SpeechEncoder, open_encoder
+from aasist.model.speech_encoder import SpeechEncoder, open_encoder, sha256_of
 from aasist.protocol.corpora import read_corpus
 from aasist.protocol.scores import write_scores
 from aasist.session import WINDOW_SAMPLES
@@ -50,9 +52,13 @@ def begin(folder: str, layers: tuple[int, ...]) -> None:
     _encoder, _layers = open_encoder(folder, deepest=max(layers)), layers
 
 
-def heard(path: str) -> np.ndarray:
-    """Mean and deviation of the frames of each layer (2 * layers * dim,), float16."""
-    waveform = decoded(path, Crop())[:WINDOW_SAMPLES].astype(np.float32) / 32_768
+def heard(path: str) -> np.ndarray | str:
+    """Mean and deviation of the frames of each layer (2 * layers * dim,), float16; or why there are none, as errors of ours do
+    not pass from process to process."""
+    try:
+        waveform = decoded(path, Crop())[:WINDOW_SAMPLES].astype(np.float32) / 32_768
+    except AasistError as error:
+        return f"{path}: {error.message}"
     if len(waveform) < 1_600:
         waveform = np.resize(waveform, 1_600)
     with torch.inference_mode():
@@ -63,19 +69,22 @@ def heard(path: str) -> np.ndarray:
 def features(paths: list[str], encoder: str, layers: tuple[int, ...], folder: Path, jobs: int) -> np.ndarray:
     """Of all recordings (N, F); of what ``folder`` does not hold yet, by so many processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = []
+    whole, heard_by = [], f"{sha256_of(Path(encoder))} {layers}"
     with (
         multiprocessing.get_context("spawn").Pool(jobs, begin, (encoder, layers)) as pool,
         Bar("features") as bar,
     ):
         for first in range(0, len(paths), CHUNK):
             some = paths[first : first + CHUNK]
-            digest = hashlib.sha256("\n".join([encoder, str(layers), *some]).encode()).hexdigest()[:24]
+            named = [heard_by, *(f"{path} {Path(path).stat().st_size}" for path in some)]
+            digest = hashlib.sha256("\n".join(named).encode()).hexdigest()[:24]
             file = folder / f"{digest}.npy"
             if not file.exists():
-                made = np.stack(list(pool.imap(heard, some, chunksize=4)))
+                made = list(pool.imap(heard, some, chunksize=4))
+                if refused := [one for one in made if isinstance(one, str)]:
+                    raise SystemExit(f"leave out of the manifest what cannot be read: {'; '.join(refused[:4])}")
                 part = file.with_suffix(".part.npy")
-                np.save(part, made)
+                np.save(part, np.stack(made))
                 part.rename(file)
             whole.append(np.load(file))
             done = min(first + CHUNK, len(paths))
@@ -147,7 +156,12 @@ def main() -> None:
         told[folds == fold] = scores(layer(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold))
     rate = eer(told[labels], told[~labels])
     print(f"training, by what was fitted without a trial's source: EER {rate:.1%}")
-    slope, offset = fit_affine(told[labels], told[~labels])  # a strong decay of weights makes scores that are too small
+    try:
+        slope, offset = fit_affine(
+            told[labels], told[~labels]
+        )  # a strong decay of weights makes scores that are too small
+    except ValueError as error:
+        raise SystemExit(f"nothing to teach, and nothing written: {error}") from None
     write_scores(given.output, Trials(train.ids, labels, {"source": sources}), slope * told + offset, "tsv")
     of_dev, known = scores(layer(np.arange(count)), slice(count, None)), np.asarray(dev.bonafide)
     print(f"dev: EER {eer(of_dev[known], of_dev[~known]):.1%}")
@@ -155,8 +169,8 @@ def main() -> None:
 
 
 def fold_of(sources: np.ndarray, labels: np.ndarray, folds: int) -> np.ndarray:
-    """The fold (N,) of each trial: sources from the largest on, each to the fold with the fewest trials of its rarer class so
-    far. The program ends where some fold would be fitted without a class."""
+    """The fold (N,) of each trial: sources from the largest on, each to the fold that has the fewest trials so far of the class
+    of which the source holds the larger share. The program ends where some fold would be fitted without a class."""
     names, group = np.unique(sources, return_inverse=True)
     counts = np.stack([np.bincount(group[labels == one], minlength=len(names)) for one in (True, False)], 1)
     sizes, of_source = np.zeros((folds, 2)), np.zeros(len(names), np.int64)
